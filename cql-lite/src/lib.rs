@@ -1,0 +1,2 @@
+//! The Cassandra Query Language and the native protocol: types, values, lexer, parser, syntax
+//! tree, and the wire codec in both directions. No I/O, no clock, no state.

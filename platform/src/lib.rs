@@ -1,0 +1,2 @@
+//! The world outside the database, behind seams: clock, randomness, tasks, channels, disk and
+//! network, each with a real half and a twin for tests; checked byte readers and writers.

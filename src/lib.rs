@@ -1,0 +1,1 @@
+//! Helenus: a wide-column database that speaks Cassandra's language and protocol.
