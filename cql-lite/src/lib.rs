@@ -1,2 +1,4 @@
 //! The Cassandra Query Language and the native protocol: types, values, lexer, parser, syntax
 //! tree, and the wire codec in both directions. No I/O, no clock, no state.
+
+pub mod types;
