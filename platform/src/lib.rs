@@ -1,2 +1,7 @@
 //! The world outside the database, behind seams: clock, randomness, tasks, channels, disk and
 //! network, each with a real half and a twin for tests; checked byte readers and writers.
+
+pub mod channel;
+pub mod net;
+pub mod runtime;
+pub mod signal;

@@ -1,0 +1,52 @@
+//! Byte streams between machines, as poll functions over boxed traits: real sockets, or pairs of
+//! buffers in memory.
+
+pub mod real;
+
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+
+pub use real::TokioNetwork;
+
+use crate::runtime::BoxFuture;
+
+/// Opens listeners and connections.
+pub trait Network: Send + Sync {
+    /// Listens on `address`; port 0 picks a free one.
+    fn bind(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Listener>>>;
+
+    /// Connects to `address`.
+    fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>>;
+}
+
+/// Accepts connections on one address.
+pub trait Listener: Send {
+    /// The address that it listens on, with the real port.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// The next connection, and who opened it.
+    fn poll_accept(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<(Box<dyn Stream>, SocketAddr)>>;
+}
+
+/// A connection: bytes in order, both ways.
+pub trait Stream: Send {
+    /// Appends at most `max` bytes to `buffer` and says how many; 0 is the end of the stream.
+    fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut BytesMut,
+        max: usize,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Writes a prefix of `bytes` and says how long it was.
+    fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Tells the other side that nothing more will be written.
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}

@@ -1,0 +1,278 @@
+//! Tasks on tokio, workers on threads. A worker's thread runs its future with a small executor
+//! that parks; sleeping inside a worker is a timed park, so it is exact to the scheduler's
+//! precision where tokio's timer rounds up to a millisecond.
+
+#![expect(clippy::disallowed_methods, reason = "this is the real half of the runtime seam")]
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use super::{BoxFuture, Runtime};
+
+/// The runtime of a real process.
+pub struct TokioRuntime {
+    handle: Handle,
+    /// Present when this value started tokio itself, not when it borrows an application's.
+    owned: Option<tokio::runtime::Runtime>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for TokioRuntime {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("TokioRuntime").field("owned", &self.owned.is_some()).finish()
+    }
+}
+
+impl TokioRuntime {
+    /// Starts tokio with `threads` threads for tasks.
+    pub fn new(threads: usize) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads.max(1))
+            .thread_name("helenus")
+            .enable_all()
+            .build()?;
+        Ok(TokioRuntime {
+            handle: runtime.handle().clone(),
+            owned: Some(runtime),
+            workers: Mutex::new(Vec::new()),
+        })
+    }
+
+    /// Uses a tokio runtime that the application already has.
+    pub fn borrowed(handle: Handle) -> Self {
+        TokioRuntime { handle, owned: None, workers: Mutex::new(Vec::new()) }
+    }
+
+    /// Runs `future` on the calling thread until it is done, with tokio's context around it.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.handle.block_on(future)
+    }
+
+    /// Waits for every worker that was started. Call it after telling them to stop.
+    pub fn join_workers(&self) {
+        loop {
+            let worker = self.lock_workers().pop();
+            let Some(worker) = worker else { return };
+            // A worker that panicked has said so on its own; there is nobody else to tell.
+            let _ = worker.join();
+        }
+    }
+
+    fn lock_workers(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for TokioRuntime {
+    fn drop(&mut self) {
+        // Never waits: the last reference may well be dropped inside one of its own tasks.
+        if let Some(runtime) = self.owned.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Runtime for TokioRuntime {
+    fn spawn(&self, _name: &'static str, future: BoxFuture<'static, ()>) {
+        drop(self.handle.spawn(future));
+    }
+
+    fn spawn_worker(&self, name: &'static str, future: BoxFuture<'static, ()>) {
+        let handle = self.handle.clone();
+        let started = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            let _context = handle.enter();
+            block_on(future);
+        });
+        match started {
+            Ok(worker) => {
+                let mut workers = self.lock_workers();
+                workers.retain(|worker| !worker.is_finished());
+                workers.push(worker);
+            }
+            // The future is dropped: whoever waits for it sees its channel or guard close.
+            Err(error) => tracing::error!(worker = name, %error, "cannot start a thread"),
+        }
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(Sleep {
+            id: NEXT_SLEEP.fetch_add(1, Ordering::Relaxed),
+            deadline: Instant::now() + duration,
+            handle: self.handle.clone(),
+            timer: None,
+        })
+    }
+}
+
+/// Sleeps by the executor that polls it: a parked worker's own list, or tokio's timer.
+struct Sleep {
+    id: u64,
+    deadline: Instant,
+    handle: Handle,
+    timer: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if Instant::now() >= self.deadline {
+            return Poll::Ready(());
+        }
+        let deadline = self.deadline;
+        let parked = TIMERS.with_borrow_mut(|timers| {
+            let Some(timers) = timers else { return false };
+            match timers.iter_mut().find(|timer| timer.id == self.id) {
+                Some(timer) => timer.waker.clone_from(context.waker()),
+                None => {
+                    timers.push(Timer { id: self.id, deadline, waker: context.waker().clone() });
+                }
+            }
+            true
+        });
+        if parked {
+            return Poll::Pending;
+        }
+        if self.timer.is_none() {
+            let _context = self.handle.enter();
+            self.timer = Some(Box::pin(tokio::time::sleep_until(deadline.into())));
+        }
+        match self.timer.as_mut() {
+            Some(timer) => timer.as_mut().poll(context),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        // Fails only while the thread ends, when nobody parks on the list any more.
+        let _ = TIMERS.try_with(|timers| {
+            if let Ok(mut timers) = timers.try_borrow_mut()
+                && let Some(timers) = timers.as_mut()
+            {
+                timers.retain(|timer| timer.id != self.id);
+            }
+        });
+    }
+}
+
+/// A sleeping future of a [`block_on`].
+struct Timer {
+    id: u64,
+    deadline: Instant,
+    waker: Waker,
+}
+
+static NEXT_SLEEP: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// The sleeping futures of this thread's [`block_on`]; `None` outside of one.
+    static TIMERS: RefCell<Option<Vec<Timer>>> = const { RefCell::new(None) };
+}
+
+struct Parker {
+    thread: Thread,
+    woken: AtomicBool,
+}
+
+impl Wake for Parker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.woken.swap(true, Ordering::SeqCst) {
+            self.thread.unpark();
+        }
+    }
+}
+
+/// Runs a future on this thread, parking it while the future waits.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    let parker = Arc::new(Parker { thread: thread::current(), woken: AtomicBool::new(true) });
+    let waker = Waker::from(parker.clone());
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    let outer = TIMERS.replace(Some(Vec::new()));
+    let output = loop {
+        if parker.woken.swap(false, Ordering::SeqCst)
+            && let Poll::Ready(output) = future.as_mut().poll(&mut context)
+        {
+            break output;
+        }
+        park(&parker);
+    };
+    TIMERS.set(outer);
+    output
+}
+
+/// Parks until woken or until the earliest deadline, and wakes the futures that are due.
+fn park(parker: &Parker) {
+    let now = Instant::now();
+    let (due, next) = TIMERS.with_borrow_mut(|timers| {
+        let Some(timers) = timers else { return (Vec::new(), None) };
+        let due: Vec<_> = timers.extract_if(.., |timer| timer.deadline <= now).collect();
+        (due, timers.iter().map(|timer| timer.deadline).min())
+    });
+    if !due.is_empty() {
+        for timer in due {
+            timer.waker.wake();
+        }
+    } else if !parker.woken.load(Ordering::SeqCst) {
+        match next {
+            Some(deadline) => thread::park_timeout(deadline - now),
+            None => thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel::bounded;
+
+    #[test]
+    fn workers_and_tasks_sleep_and_talk() {
+        let runtime = Arc::new(TokioRuntime::new(1).unwrap());
+        let (sender, mut receiver) = bounded(1);
+        let from_worker = sender.clone();
+        let inner = runtime.clone();
+        let nap = async move {
+            inner.sleep(Duration::from_micros(300)).await;
+            let _ = from_worker.send("worker").await;
+        };
+        runtime.spawn_worker("test-worker", Box::pin(nap));
+        let inner = runtime.clone();
+        let nap = async move {
+            inner.sleep(Duration::from_millis(2)).await;
+            let _ = sender.send("task").await;
+        };
+        runtime.spawn("test-task", Box::pin(nap));
+        let mut seen = vec![block_on(receiver.recv()), block_on(receiver.recv())];
+        seen.sort();
+        assert_eq!(seen, [Some("task"), Some("worker")]);
+        assert_eq!(block_on(receiver.recv()), None);
+        runtime.join_workers();
+    }
+
+    #[test]
+    fn a_sleep_is_not_shorter_than_asked() {
+        let runtime = TokioRuntime::new(1).unwrap();
+        let start = Instant::now();
+        block_on(runtime.sleep(Duration::from_millis(3)));
+        assert!(start.elapsed() >= Duration::from_millis(3));
+        let start = Instant::now();
+        runtime.block_on(runtime.sleep(Duration::from_millis(3)));
+        assert!(start.elapsed() >= Duration::from_millis(3));
+    }
+}
