@@ -2,6 +2,11 @@
 //! network, each with a real half and a twin for tests; checked byte readers and writers.
 
 pub mod channel;
+pub mod checksum;
+pub mod clock;
+pub mod codec;
+pub mod disk;
 pub mod net;
+pub mod random;
 pub mod runtime;
 pub mod signal;
