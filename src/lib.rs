@@ -1,1 +1,3 @@
 //! Helenus: a wide-column database that speaks Cassandra's language and protocol.
+
+pub mod cluster;
