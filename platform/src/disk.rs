@@ -13,9 +13,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub mod faulty;
 mod memory;
 mod real;
+mod tree;
 
+pub use faulty::{CutOptions, FaultyDisk};
 pub use memory::MemoryDisk;
 pub use real::RealDisk;
 

@@ -8,19 +8,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::tree::{Node, Tree};
 use super::{Disk, DiskLock, Entry, File, LockError};
 
 type Bytes = Arc<RwLock<Vec<u8>>>;
 
-#[derive(Clone)]
-enum Node {
-    Dir,
-    File(Bytes),
-}
-
 #[derive(Default)]
 struct Names {
-    nodes: BTreeMap<PathBuf, Node>,
+    tree: Tree<Bytes>,
     locks: BTreeMap<PathBuf, String>,
 }
 
@@ -42,50 +37,17 @@ impl MemoryDisk {
     }
 
     fn open_as(&self, path: &Path, writable: bool) -> io::Result<Arc<dyn File>> {
-        let bytes = self.names().file(path)?;
+        let bytes = self.names().tree.file(path)?;
         Ok(Arc::new(MemoryFile { bytes, writable }))
-    }
-}
-
-fn is_root(path: &Path) -> bool {
-    path.parent().is_none()
-}
-
-impl Names {
-    fn is_dir(&self, path: &Path) -> bool {
-        is_root(path) || matches!(self.nodes.get(path), Some(Node::Dir))
-    }
-
-    fn file(&self, path: &Path) -> io::Result<Bytes> {
-        match self.nodes.get(path) {
-            Some(Node::File(bytes)) => Ok(bytes.clone()),
-            Some(Node::Dir) => Err(io::ErrorKind::IsADirectory.into()),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    fn check_parent(&self, path: &Path) -> io::Result<()> {
-        match path.parent() {
-            Some(parent) if !self.is_dir(parent) => Err(io::ErrorKind::NotFound.into()),
-            _ => Ok(()),
-        }
-    }
-
-    fn check_absent(&self, path: &Path) -> io::Result<()> {
-        self.check_parent(path)?;
-        if self.nodes.contains_key(path) {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        }
-        Ok(())
     }
 }
 
 impl Disk for MemoryDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let mut names = self.names();
-        names.check_absent(path)?;
+        let tree = &mut self.names().tree;
+        tree.check_absent(path)?;
         let bytes = Bytes::default();
-        names.nodes.insert(path.to_path_buf(), Node::File(bytes.clone()));
+        tree.set(path, Some(Node::File(bytes.clone())));
         Ok(Arc::new(MemoryFile { bytes, writable: true }))
     }
 
@@ -98,81 +60,58 @@ impl Disk for MemoryDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut names = self.names();
-        let bytes = names.file(from)?;
-        names.check_parent(to)?;
-        if names.is_dir(to) {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        names.nodes.remove(from);
-        names.nodes.insert(to.to_path_buf(), Node::File(bytes));
+        let tree = &mut self.names().tree;
+        let bytes = tree.file(from)?;
+        tree.check_place(to)?;
+        tree.set(from, None);
+        tree.set(to, Some(Node::File(bytes)));
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut names = self.names();
-        names.file(path)?;
-        names.nodes.remove(path);
+        let tree = &mut self.names().tree;
+        tree.file(path)?;
+        tree.set(path, None);
         Ok(())
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        Ok(is_root(path) || self.names().nodes.contains_key(path))
+        Ok(self.names().tree.exists(path))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        let names = self.names();
-        if !names.is_dir(dir) {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        let mut entries = Vec::new();
-        for (path, node) in &names.nodes {
-            if path.parent() != Some(dir) {
-                continue;
-            }
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            let (len, is_dir) = match node {
-                Node::Dir => (0, true),
-                Node::File(bytes) => (read(bytes).len() as u64, false),
-            };
-            entries.push(Entry { name: name.to_owned(), len, is_dir });
-        }
-        entries.sort();
-        Ok(entries)
+        self.names().tree.list(dir, |bytes| read(bytes).len() as u64)
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let mut names = self.names();
-        for part in dir.ancestors().filter(|part| !is_root(part)) {
-            if let Some(Node::File(_)) = names.nodes.get(part) {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-        }
-        for part in dir.ancestors().filter(|part| !is_root(part)) {
-            names.nodes.entry(part.to_path_buf()).or_insert(Node::Dir);
+        let tree = &mut self.names().tree;
+        for missing in tree.missing_dirs(dir)? {
+            tree.set(&missing, Some(Node::Dir));
         }
         Ok(())
     }
 
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let mut names = self.names();
-        if !names.is_dir(dir) {
-            return Err(io::ErrorKind::NotFound.into());
+        let tree = &mut self.names().tree;
+        tree.check_dir(dir)?;
+        let below: Vec<PathBuf> = tree.below(dir).map(|(path, _)| path.clone()).collect();
+        for path in &below {
+            tree.set(path, None);
         }
-        names.nodes.retain(|path, _| !path.starts_with(dir));
+        tree.set(dir, None);
         Ok(())
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut names = self.names();
-        let bytes = names.file(from)?;
-        names.check_absent(to)?;
-        names.nodes.insert(to.to_path_buf(), Node::File(bytes));
+        let tree = &mut self.names().tree;
+        let bytes = tree.file(from)?;
+        tree.check_absent(to)?;
+        tree.set(to, Some(Node::File(bytes)));
         Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        if self.names().is_dir(dir) { Ok(()) } else { Err(io::ErrorKind::NotFound.into()) }
+        self.names().tree.check_dir(dir)
     }
 
     fn lock(&self, path: &Path, owner: &str) -> Result<Box<dyn DiskLock>, LockError> {
@@ -181,8 +120,10 @@ impl Disk for MemoryDisk {
         if let Some(holder) = names.locks.get(path) {
             return Err(failed(Some(holder.clone()), None));
         }
-        names.check_parent(path).map_err(|error| failed(None, Some(error)))?;
-        names.nodes.entry(path.to_path_buf()).or_insert_with(|| Node::File(Bytes::default()));
+        names.tree.check_place(path).map_err(|error| failed(None, Some(error)))?;
+        if !names.tree.exists(path) {
+            names.tree.set(path, Some(Node::File(Bytes::default())));
+        }
         names.locks.insert(path.to_path_buf(), owner.to_owned());
         Ok(Box::new(MemoryLock { disk: self.clone(), path: path.to_path_buf() }))
     }

@@ -4,7 +4,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use helenus_platform::disk::{Disk, Entry, MemoryDisk, RealDisk};
+use helenus_platform::disk::{Disk, Entry, FaultyDisk, MemoryDisk, RealDisk};
 
 macro_rules! disk_contract {
     ($($rule:ident,)*) => {
@@ -24,6 +24,13 @@ macro_rules! disk_contract {
             #[test]
             fn memory() {
                 let (disk, root) = (MemoryDisk::new(), PathBuf::from("/data"));
+                disk.create_dir_all(&root).unwrap();
+                super::$rule(&disk, &root);
+            }
+
+            #[test]
+            fn faulty() {
+                let (disk, root) = (FaultyDisk::new(1), PathBuf::from("/data"));
                 disk.create_dir_all(&root).unwrap();
                 super::$rule(&disk, &root);
             }
