@@ -1,3 +1,4 @@
 //! Helenus: a wide-column database that speaks Cassandra's language and protocol.
 
 pub mod cluster;
+pub mod config;

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod codec;
 pub mod disk;
 pub mod net;
+pub mod pool;
 pub mod random;
 pub mod runtime;
 pub mod signal;
