@@ -1,0 +1,162 @@
+//! What is left of a merged row for a reader at some moment, and for compaction.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
+
+use crate::error::Result;
+use crate::model::cell::{Cell, CellKind, Liveness};
+use crate::model::merge::Shadow;
+use crate::model::row::{Entry, RowRef, RowWriter};
+use crate::model::{ColumnSet, Deletion};
+
+/// What a reader at some moment finds in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Liveliness {
+    /// Whether the row exists: its liveness lives, or any of its cells does, wanted or not.
+    pub exists: bool,
+    /// Live cells written out.
+    pub cells: u32,
+    /// Deletions, tombstones and expired cells that were walked over.
+    pub tombstones: u32,
+}
+
+/// Appends to `out` what a reader at `now` (seconds since the epoch) sees of a merged row under
+/// the deletion `covering` of its range or partition: the live cells of `columns`, liveness if it
+/// lives, the spelling. If the row does not exist, nothing is appended.
+pub fn live_row(
+    row: RowRef<'_>,
+    covering: Deletion,
+    now: i64,
+    columns: &ColumnSet,
+    out: &mut Vec<u8>,
+) -> Result<Liveliness> {
+    let begin = out.len();
+    let found = match live_as_it_is(row, covering, columns)? {
+        Some(found) => {
+            out.extend_from_slice(row.bytes());
+            found
+        }
+        None => write_live(row, covering, now, columns, out)?,
+    };
+    if !found.exists {
+        out.truncate(begin);
+    }
+    Ok(found)
+}
+
+/// The common case: everything in the row is live for ever and wanted.
+fn live_as_it_is(
+    row: RowRef<'_>,
+    covering: Deletion,
+    columns: &ColumnSet,
+) -> Result<Option<Liveliness>> {
+    let clean = covering.is_none()
+        && row.deletion().is_none()
+        && row.liveness().is_none_or(|liveness| !liveness.is_expiring())
+        && *columns == ColumnSet::All;
+    if !clean {
+        return Ok(None);
+    }
+    let mut cells = 0;
+    for entry in row.entries() {
+        match entry? {
+            Entry::Cell(Cell { kind: CellKind::Live | CellKind::Counter, .. }) => cells += 1,
+            _ => return Ok(None),
+        }
+    }
+    let exists = row.liveness().is_some() || cells > 0;
+    Ok(Some(Liveliness { exists, cells, tombstones: 0 }))
+}
+
+fn write_live(
+    row: RowRef<'_>,
+    covering: Deletion,
+    now: i64,
+    columns: &ColumnSet,
+    out: &mut Vec<u8>,
+) -> Result<Liveliness> {
+    let mut found = Liveliness::default();
+    if !row.deletion().is_none() {
+        found.tombstones += 1;
+    }
+    let deletion = covering.newer(row.deletion());
+    let mut liveness = row.liveness().filter(|own| !deletion.deletes(own.timestamp));
+    if liveness.is_some_and(|own| !own.is_live(now)) {
+        found.tombstones += 1;
+        liveness = None;
+    }
+    found.exists = liveness.is_some();
+    let mut writer = RowWriter::new(out, liveness, Deletion::NONE, row.spelling());
+    let mut shadow = Shadow::new(deletion);
+    let mut scratch = Vec::new();
+    for entry in row.entries() {
+        match shadow.apply(entry?, &mut scratch)? {
+            Some(Entry::Cell(cell)) if cell.is_live(now) => {
+                found.exists = true;
+                if columns.contains(cell.column) {
+                    found.cells += 1;
+                    writer.push(&Entry::Cell(cell));
+                }
+            }
+            Some(_) => found.tombstones += 1,
+            None => {}
+        }
+    }
+    writer.finish_even_if_empty();
+    Ok(found)
+}
+
+/// Appends to `out` what compaction keeps at `now` (seconds since the epoch) of a merged row under
+/// the deletion `covering`: expired cells without their values, and no tombstone of which
+/// `purge(timestamp, local_deletion_time)` says that nothing older can hide behind it. Says
+/// whether anything is left; if not, nothing is appended.
+pub fn purge_row(
+    row: RowRef<'_>,
+    covering: Deletion,
+    now: i64,
+    purge: &dyn Fn(i64, i64) -> bool,
+    out: &mut Vec<u8>,
+) -> Result<bool> {
+    let mut deletion = row.deletion();
+    let shadow = covering.newer(deletion);
+    let purgeable = |deletion: Deletion| purge(deletion.timestamp, deletion.local_deletion_time);
+    if deletion <= covering || !deletion.is_none() && purgeable(deletion) {
+        deletion = Deletion::NONE;
+    }
+    let keeps = |own: &Liveness| {
+        let written = own.expiry.saturating_sub(i64::from(own.ttl));
+        !shadow.deletes(own.timestamp) && (own.is_live(now) || !purge(own.timestamp, written))
+    };
+    let liveness = row.liveness().filter(keeps);
+    let mut writer = RowWriter::new(out, liveness, deletion, row.spelling());
+    let mut shadow = Shadow::new(shadow);
+    let mut scratch = Vec::new();
+    for entry in row.entries() {
+        match shadow.apply(entry?, &mut scratch)? {
+            Some(Entry::Cell(cell)) => {
+                if let Some(kept) = purge_cell(cell, now, purge) {
+                    writer.push(&Entry::Cell(kept));
+                }
+            }
+            Some(entry @ Entry::ColumnDeletion(_, deletion)) if !purgeable(deletion) => {
+                writer.push(&entry);
+            }
+            _ => {}
+        }
+    }
+    Ok(writer.finish())
+}
+
+fn purge_cell<'a>(cell: Cell<'a>, now: i64, purge: &dyn Fn(i64, i64) -> bool) -> Option<Cell<'a>> {
+    if cell.is_live(now) {
+        return Some(cell);
+    }
+    let dead_since = cell.local_deletion_time().unwrap_or(i64::MAX);
+    if purge(cell.timestamp, dead_since) {
+        return None;
+    }
+    match cell.kind {
+        CellKind::Expiring { ttl, expiry } => {
+            Some(Cell { kind: CellKind::Expired { ttl, expiry }, value: &[], ..cell })
+        }
+        _ => Some(cell),
+    }
+}
