@@ -14,10 +14,28 @@
 //!
 //! [`CqlType::canonical`] brings any tree into this shape.
 
+pub mod calendar;
+pub mod decimal;
 mod display;
+pub mod duration;
+pub mod error;
+mod fixed;
+pub mod frames;
 pub mod murmur3;
 pub mod names;
+pub mod normalize;
+pub mod order;
 pub mod partition_key;
+pub mod text;
+pub mod validate;
+pub mod value;
+mod vint;
+
+pub use error::{Result, ValueError, ValueErrorKind};
+pub use normalize::normalize;
+pub use order::compare;
+pub use validate::validate;
+pub use value::{Value, decode, encode};
 
 use std::sync::Arc;
 

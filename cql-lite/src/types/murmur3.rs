@@ -5,6 +5,8 @@
 //! *signed* bytes, as Java has them. The smallest `i64` is not a token of any key, because it
 //! stands for the beginning of the ring; a hash with that value becomes `i64::MAX`.
 
+use helenus_platform::codec::Reader;
+
 const C1: u64 = 0x87c3_7b91_1142_53d5;
 const C2: u64 = 0x4cf5_ad43_2745_937f;
 const BLOCK_BYTES: usize = 16;
@@ -26,14 +28,16 @@ pub fn token(key: &[u8]) -> i64 {
 /// The first 64 bits of the hash, before the smallest value is avoided.
 fn hash(key: &[u8]) -> i64 {
     let (mut h1, mut h2) = (0u64, 0u64);
-    let (blocks, tail) = key.as_chunks::<BLOCK_BYTES>();
-    for block in blocks {
-        let whole = u128::from_le_bytes(*block);
-        h1 ^= mix_k1(whole as u64);
+    let mut reader = Reader::new(key);
+    while reader.remaining() >= BLOCK_BYTES
+        && let (Ok(k1), Ok(k2)) = (reader.u64_le(), reader.u64_le())
+    {
+        h1 ^= mix_k1(k1);
         h1 = h1.rotate_left(27).wrapping_add(h2).wrapping_mul(5).wrapping_add(0x52dc_e729);
-        h2 ^= mix_k2((whole >> 64) as u64);
+        h2 ^= mix_k2(k2);
         h2 = h2.rotate_left(31).wrapping_add(h1).wrapping_mul(5).wrapping_add(0x3849_5ab5);
     }
+    let tail = reader.rest();
     let (low, high) = tail.split_at(tail.len().min(8));
     if !high.is_empty() {
         h2 ^= mix_k2(signed_tail(high));
