@@ -2,3 +2,5 @@
 
 pub mod cluster;
 pub mod config;
+pub mod error;
+pub mod schema;
