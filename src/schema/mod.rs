@@ -10,6 +10,7 @@ mod column;
 mod keyspace;
 mod options;
 mod properties;
+pub mod system;
 mod table;
 #[cfg(test)]
 mod tests;
