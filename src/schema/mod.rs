@@ -125,6 +125,13 @@ impl Schema {
         TableId(self.next_table_id)
     }
 
+    /// The snapshot with these ids next, which must not be below those in use.
+    pub fn with_next_ids(mut self, next_keyspace_id: u32, next_table_id: u32) -> Schema {
+        self.next_keyspace_id = self.next_keyspace_id.max(next_keyspace_id);
+        self.next_table_id = self.next_table_id.max(next_table_id);
+        self
+    }
+
     /// The snapshot after the changes of one metadata entry, which has position `version`.
     pub fn apply_all(&self, changes: &[Change], version: u64) -> Result<Schema> {
         let mut next = self.clone();
