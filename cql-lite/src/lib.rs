@@ -4,6 +4,5 @@
 pub mod ast;
 pub mod parser;
 pub mod types;
-pub mod wire;
 
 pub use parser::{SyntaxError, parse};

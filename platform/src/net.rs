@@ -1,7 +1,6 @@
 //! Byte streams between machines, as poll functions over boxed traits: real sockets, or pairs of
 //! buffers in memory.
 
-pub mod memory;
 pub mod real;
 
 use std::io;
@@ -10,7 +9,6 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 
-pub use memory::MemoryNetwork;
 pub use real::TokioNetwork;
 
 use crate::runtime::BoxFuture;

@@ -2,5 +2,14 @@
 //!
 //! A library over comparable bytes that owns no thread and never waits.
 
+pub mod engine;
 pub mod error;
+pub mod metrics;
 pub mod model;
+pub mod options;
+pub mod read;
+
+pub use engine::{Engine, Job, JobKind, JobStep, TableStats, Write};
+pub use error::{Error, ErrorKind, Place, Result};
+pub use options::{CompactionOptions, Compression, Durability, Options, TableOptions};
+pub use read::{BlockList, Budget, Cursor, Flow, Partitions, Read, ReadCommand, Sink};
