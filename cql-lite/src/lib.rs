@@ -4,5 +4,6 @@
 pub mod ast;
 pub mod parser;
 pub mod types;
+pub mod wire;
 
 pub use parser::{SyntaxError, parse};

@@ -1,6 +1,7 @@
 //! Byte streams between machines, as poll functions over boxed traits: real sockets, or pairs of
 //! buffers in memory.
 
+pub mod memory;
 pub mod real;
 
 use std::io;
@@ -9,6 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 
+pub use memory::MemoryNetwork;
 pub use real::TokioNetwork;
 
 use crate::runtime::BoxFuture;

@@ -2,12 +2,14 @@
 //! threads of their own. The simulated half runs all of them on one thread, from a seed.
 
 pub mod real;
+pub mod simulated;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
 pub use real::TokioRuntime;
+pub use simulated::SimRuntime;
 
 /// A boxed future that can move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

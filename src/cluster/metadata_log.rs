@@ -213,6 +213,11 @@ impl MetadataLog {
         self.end > LOG_BYTES_BEFORE_SNAPSHOT
     }
 
+    /// Refuses every later change, as after a failed write.
+    pub fn refuse_changes(&mut self) {
+        self.failed = true;
+    }
+
     /// Commits one change: when this returns, it is durable and has the version returned.
     ///
     /// # Errors

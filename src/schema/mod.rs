@@ -10,6 +10,7 @@ mod column;
 mod keyspace;
 mod options;
 mod properties;
+pub mod system;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -122,6 +123,13 @@ impl Schema {
     /// The id that the next table gets.
     pub fn next_table_id(&self) -> TableId {
         TableId(self.next_table_id)
+    }
+
+    /// The snapshot with these ids next, which must not be below those in use.
+    pub fn with_next_ids(mut self, next_keyspace_id: u32, next_table_id: u32) -> Schema {
+        self.next_keyspace_id = self.next_keyspace_id.max(next_keyspace_id);
+        self.next_table_id = self.next_table_id.max(next_table_id);
+        self
     }
 
     /// The snapshot after the changes of one metadata entry, which has position `version`.

@@ -1,0 +1,371 @@
+//! A runtime on simulated time: one thread, an order of execution drawn from a seed, and a hash
+//! over everything that ran, so that two runs can be compared.
+//!
+//! Which ready task runs next is a draw; every poll takes a drawn few microseconds; when nothing
+//! is ready, time jumps to the next timer. Workers are tasks like others: what they do on a
+//! simulated disk does not block.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use super::{BoxFuture, Runtime};
+use crate::clock::{Clock, ManualClock};
+use crate::random::{Random, SeededRandom};
+
+/// The most that one poll takes, in nanoseconds of simulated time.
+const POLL_NANOS_MAX: u64 = 4_000;
+
+/// Ids of tasks that can run now, in the order in which they became ready.
+#[derive(Default)]
+struct Ready(Mutex<Vec<u64>>);
+
+impl Ready {
+    fn lock(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, task: u64) {
+        let mut ready = self.lock();
+        if !ready.contains(&task) {
+            ready.push(task);
+        }
+    }
+}
+
+struct TaskWaker {
+    task: u64,
+    ready: Arc<Ready>,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.ready.push(self.task);
+    }
+}
+
+struct Task {
+    name: &'static str,
+    /// Taken out while it is polled.
+    future: Option<BoxFuture<'static, ()>>,
+}
+
+#[derive(Default)]
+struct State {
+    tasks: BTreeMap<u64, Task>,
+    timers: BTreeMap<(Duration, u64), Waker>,
+    next: u64,
+    trace: u64,
+    polls: u64,
+}
+
+struct Inner {
+    clock: Arc<ManualClock>,
+    random: SeededRandom,
+    ready: Arc<Ready>,
+    state: Mutex<State>,
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The runtime; clones are the same one.
+#[derive(Clone)]
+pub struct SimRuntime {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for SimRuntime {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = self.inner.lock();
+        formatter
+            .debug_struct("SimRuntime")
+            .field("tasks", &state.tasks.len())
+            .field("polls", &state.polls)
+            .finish()
+    }
+}
+
+impl SimRuntime {
+    /// A runtime that moves `clock` and draws its order from `seed`.
+    #[must_use]
+    pub fn new(seed: u64, clock: Arc<ManualClock>) -> Self {
+        let random = SeededRandom::new(seed);
+        let (ready, state) = (Arc::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { clock, random, ready, state }) }
+    }
+
+    /// Runs until `future` is ready, with everything else that was spawned beside it.
+    ///
+    /// # Errors
+    /// [`Stuck`] if nothing can run any more and no timer is left, or after `polls_max` polls.
+    pub fn block_on<T: Send + 'static>(
+        &self,
+        polls_max: u64,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Stuck> {
+        let answer = Arc::new(Mutex::new(None));
+        let place = answer.clone();
+        self.spawn(
+            "block_on",
+            Box::pin(async move {
+                let value = future.await;
+                *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
+            }),
+        );
+        let end = self.polls() + polls_max;
+        loop {
+            if let Some(value) = answer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return Ok(value);
+            }
+            if self.polls() >= end || !self.step() {
+                return Err(Stuck);
+            }
+        }
+    }
+
+    /// Runs everything until simulated time has moved by `duration`, or nothing is left to run.
+    pub fn run_for(&self, duration: Duration) {
+        let end = self.inner.clock.monotonic() + duration;
+        while self.inner.clock.monotonic() < end && self.step() {}
+    }
+
+    /// Drops every task and timer, as `kill -9` does.
+    pub fn kill(&self) {
+        let dropped = {
+            let mut state = self.inner.lock();
+            self.inner.ready.lock().clear();
+            (std::mem::take(&mut state.tasks), std::mem::take(&mut state.timers))
+        };
+        // Outside the lock: what a task owns may come back to this runtime when it is dropped.
+        drop(dropped);
+    }
+
+    /// A hash over which tasks ran when, and over what was given to [`Self::record`].
+    #[must_use]
+    pub fn trace_hash(&self) -> u64 {
+        self.inner.lock().trace
+    }
+
+    /// Makes an event part of the trace.
+    pub fn record(&self, event: &[u8]) {
+        let mut state = self.inner.lock();
+        for byte in event {
+            state.trace = mix(state.trace, u64::from(*byte));
+        }
+    }
+
+    /// How often a task has been polled.
+    #[must_use]
+    pub fn polls(&self) -> u64 {
+        self.inner.lock().polls
+    }
+
+    /// Polls one ready task, or moves time to the next timer; false if there is neither.
+    fn step(&self) -> bool {
+        let inner = &self.inner;
+        let task = {
+            let mut ready = inner.ready.lock();
+            if ready.is_empty() {
+                drop(ready);
+                return self.fire_next_timer();
+            }
+            let index = inner.random.below(ready.len() as u64);
+            ready.remove(usize::try_from(index).unwrap_or(0))
+        };
+        let now = inner.clock.monotonic();
+        let taken = {
+            let mut state = inner.lock();
+            let Some(entry) = state.tasks.get_mut(&task) else { return true };
+            let name = entry.name;
+            let future = entry.future.take();
+            state.polls += 1;
+            state.trace = mix(state.trace, task);
+            state.trace = mix(state.trace, now.as_nanos() as u64);
+            state.trace = name.bytes().fold(state.trace, |hash, byte| mix(hash, u64::from(byte)));
+            future
+        };
+        let Some(mut future) = taken else { return true };
+        let waker = Waker::from(Arc::new(TaskWaker { task, ready: inner.ready.clone() }));
+        let done = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        inner.clock.advance(Duration::from_nanos(1_000 + inner.random.below(POLL_NANOS_MAX)));
+        let finished = {
+            let mut state = inner.lock();
+            if done {
+                state.tasks.remove(&task);
+                Some(future)
+            } else if let Some(entry) = state.tasks.get_mut(&task) {
+                entry.future = Some(future);
+                None
+            } else {
+                Some(future)
+            }
+        };
+        drop(finished);
+        self.fire_due_timers();
+        true
+    }
+
+    fn fire_due_timers(&self) {
+        let now = self.inner.clock.monotonic();
+        loop {
+            let waker = {
+                let mut state = self.inner.lock();
+                match state.timers.first_entry() {
+                    Some(entry) if entry.key().0 <= now => entry.remove(),
+                    _ => return,
+                }
+            };
+            waker.wake();
+        }
+    }
+
+    fn fire_next_timer(&self) -> bool {
+        let next = self.inner.lock().timers.first_key_value().map(|((at, _), _)| *at);
+        let Some(at) = next else { return false };
+        self.inner.clock.advance(at.saturating_sub(self.inner.clock.monotonic()));
+        self.fire_due_timers();
+        true
+    }
+}
+
+/// Nothing could run any more, or not within the polls allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stuck;
+
+impl std::fmt::Display for Stuck {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the simulation cannot go on: no task is ready and no timer is set")
+    }
+}
+
+impl std::error::Error for Stuck {}
+
+/// One round of a multiply-and-rotate hash.
+fn mix(hash: u64, value: u64) -> u64 {
+    (hash.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95)
+}
+
+impl Runtime for SimRuntime {
+    fn spawn(&self, name: &'static str, future: BoxFuture<'static, ()>) {
+        let task = {
+            let mut state = self.inner.lock();
+            state.next += 1;
+            let task = state.next;
+            state.tasks.insert(task, Task { name, future: Some(future) });
+            task
+        };
+        self.inner.ready.push(task);
+    }
+
+    fn spawn_worker(&self, name: &'static str, future: BoxFuture<'static, ()>) {
+        self.spawn(name, future);
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let until = self.inner.clock.monotonic() + duration;
+        Box::pin(Sleep { inner: self.inner.clone(), until, timer: None })
+    }
+}
+
+struct Sleep {
+    inner: Arc<Inner>,
+    until: Duration,
+    timer: Option<u64>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.inner.clock.monotonic() >= self.until {
+            return Poll::Ready(());
+        }
+        let mut state = self.inner.lock();
+        let timer = self.timer.unwrap_or_else(|| {
+            state.next += 1;
+            state.next
+        });
+        state.timers.insert((self.until, timer), context.waker().clone());
+        drop(state);
+        self.timer = Some(timer);
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(timer) = self.timer {
+            self.inner.lock().timers.remove(&(self.until, timer));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel;
+
+    fn run(seed: u64) -> (u64, Vec<u64>) {
+        let clock = Arc::new(ManualClock::new(0));
+        let runtime = SimRuntime::new(seed, clock.clone());
+        let (sender, mut receiver) = channel::bounded(100);
+        for worker in 0..5u64 {
+            let (runtime2, sender) = (runtime.clone(), sender.clone());
+            let future = async move {
+                for round in 0..4 {
+                    runtime2.sleep(Duration::from_millis(10 * (worker % 2))).await;
+                    sender.send(worker * 10 + round).await.unwrap();
+                }
+            };
+            runtime.spawn("worker", Box::pin(future));
+        }
+        drop(sender);
+        let seen = runtime.block_on(10_000, async move {
+            let mut seen = Vec::new();
+            while let Some(value) = receiver.recv().await {
+                seen.push(value);
+            }
+            seen
+        });
+        assert!(clock.monotonic() >= Duration::from_millis(40));
+        (runtime.trace_hash(), seen.unwrap())
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_run_and_another_seed_another() {
+        assert_eq!(run(1), run(1));
+        let orders: std::collections::BTreeSet<_> = (0..10).map(|seed| run(seed).1).collect();
+        assert!(orders.len() > 3, "{orders:?}");
+    }
+
+    #[test]
+    fn what_cannot_go_on_is_told() {
+        let runtime = SimRuntime::new(1, Arc::new(ManualClock::new(0)));
+        assert_eq!(runtime.block_on(1_000, std::future::pending::<()>()), Err(Stuck));
+    }
+
+    #[test]
+    fn killing_drops_every_task() {
+        let runtime = SimRuntime::new(1, Arc::new(ManualClock::new(0)));
+        let kept = Arc::new(());
+        let held = kept.clone();
+        let sleep = runtime.sleep(Duration::from_secs(1));
+        runtime.spawn(
+            "holder",
+            Box::pin(async move {
+                sleep.await;
+                drop(held);
+            }),
+        );
+        runtime.run_for(Duration::from_millis(1));
+        runtime.kill();
+        assert_eq!(Arc::strong_count(&kept), 1);
+    }
+}
