@@ -1,0 +1,5 @@
+//! Tests of the language crate through its public face.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod types_gen;
+mod types_key;
