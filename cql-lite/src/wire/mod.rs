@@ -26,9 +26,11 @@ mod tests;
 mod type_spec;
 mod values;
 mod version;
+mod writer;
 
 pub use consistency::{BatchKind, Consistency, WriteType};
 pub use error::{Result, WireError, WireErrorKind};
+pub use frame::{FrameHeader, Opcode};
 pub use request::{
     Batch, BatchBuilder, BatchStatement, BatchStatements, Execute, Prepare, Query, QueryOptions,
     Request, RequestBody, StatementSource, decode_request,
@@ -42,3 +44,4 @@ pub use response::{
 pub use type_spec::{put_type, read_type};
 pub use values::{BoundValue, Values, ValuesBuilder, ValuesIter};
 pub use version::{ProtocolVersion, unsupported_version_message};
+pub use writer::{DetachedResponse, Finished, ResponseWriter};
