@@ -8,6 +8,7 @@ pub mod metrics;
 pub mod model;
 pub mod options;
 pub mod read;
+pub mod sstable;
 
 pub use engine::{Engine, Job, JobKind, JobStep, TableStats, Write};
 pub use error::{Error, ErrorKind, Place, Result};
