@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod config;
+pub mod coordinator;
 pub mod error;
 pub mod schema;
 pub mod server;
