@@ -4,6 +4,7 @@
 
 pub mod engine;
 pub mod error;
+pub mod log;
 pub mod metrics;
 pub mod model;
 pub mod options;

@@ -1,0 +1,186 @@
+//! Reading a segment that may be damaged: from group to group, and past a hole to the next one.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
+
+use std::sync::Arc;
+
+use helenus_platform::codec::Reader;
+
+use super::format::{
+    GROUP_HEADER_BYTES, GroupHeader, HeaderError, RecordRef, SEGMENT_HEADER_BYTES, SegmentHeader,
+};
+use super::options::SEGMENT_BYTES_MAX;
+use super::segment::{Segment, SegmentStore, segment_name};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Opens the segment that begins at `base`; its header must be intact.
+pub(crate) fn open_segment(store: &SegmentStore, base: u64) -> Result<Arc<Segment>> {
+    let path = store.dir.join(segment_name(base));
+    let failed = |error| Error::io("opening a commit log segment", &path, error);
+    let file = store.disk.open_write(&path).map_err(failed)?;
+    let mut head = [0; SEGMENT_HEADER_BYTES];
+    let short = file.len().map_err(failed)? < SEGMENT_HEADER_BYTES as u64;
+    if !short {
+        file.read_exact_at(0, &mut head).map_err(failed)?;
+    }
+    let header = parse_header(if short { &[] } else { &head })
+        .map_err(|error| error.at_file(&path, Some(0)))?;
+    if header.base != base {
+        let what = "the segment's header is that of another segment";
+        return Err(Error::corrupt(what).at_file(&path, Some(0)));
+    }
+    Ok(Arc::new(Segment::new(header, path, file)))
+}
+
+/// Decodes and checks a segment's header.
+pub(crate) fn parse_header(bytes: &[u8]) -> Result<SegmentHeader> {
+    let header = SegmentHeader::decode(bytes).map_err(|error| match error {
+        HeaderError::Newer(version) => {
+            let text = format!("a commit log segment of format version {version}");
+            Error::new(ErrorKind::Newer, text)
+        }
+        HeaderError::Damaged(what) => Error::corrupt(what),
+    })?;
+    let sound = header.capacity <= SEGMENT_BYTES_MAX
+        && header.capacity > (SEGMENT_HEADER_BYTES + GROUP_HEADER_BYTES) as u64
+        && header.base.checked_add(header.capacity).is_some();
+    if sound { Ok(header) } else { Err(Error::corrupt("the segment header contradicts itself")) }
+}
+
+/// The bytes of a segment, as far as they are part of the log.
+pub(crate) fn load(segment: &Segment) -> Result<Vec<u8>> {
+    let failed = |error| Error::io("reading a commit log segment", &segment.path, error);
+    // `capacity` was checked against the largest segment.
+    let length = segment.file.len().map_err(failed)?.min(segment.header.capacity);
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    segment.file.read_exact_at(0, &mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// What stands at some offset of a segment.
+pub(crate) enum Step {
+    /// A group whose header is intact, and whose records lie inside the file.
+    Group { header: GroupHeader, records: usize, end: usize },
+    /// The end of a sealed segment, which stands behind the seal.
+    Seal { header: GroupHeader, end: usize },
+    /// Neither: the end of a segment that was not sealed, or damage.
+    Nothing(&'static str),
+}
+
+/// Reads the group header at `offset`.
+pub(crate) fn step(segment: &SegmentHeader, salt: u32, bytes: &[u8], offset: usize) -> Step {
+    let rest = bytes.get(offset..).unwrap_or_default();
+    let header = match GroupHeader::decode(rest, salt, segment.base + offset as u64) {
+        Ok(header) => header,
+        Err(what) => return Step::Nothing(what),
+    };
+    let records = offset + GROUP_HEADER_BYTES;
+    if header.seal {
+        return Step::Seal { header, end: records };
+    }
+    match records.checked_add(header.length as usize) {
+        Some(end) if end <= bytes.len() => Step::Group { header, records, end },
+        _ => Step::Nothing("the group is longer than its segment"),
+    }
+}
+
+/// The first intact group header at or behind `from`, wherever it stands.
+pub(crate) fn find_header(
+    segment: &SegmentHeader,
+    salt: u32,
+    bytes: &[u8],
+    from: usize,
+) -> Option<(usize, GroupHeader)> {
+    let rest = bytes.get(from..)?;
+    for (index, window) in rest.windows(GROUP_HEADER_BYTES).enumerate() {
+        let position = segment.base + (from + index) as u64;
+        // Almost every place fails on this one comparison.
+        let mut reader = Reader::new(window.get(8..).unwrap_or_default());
+        if reader.u64_le() != Ok(position) {
+            continue;
+        }
+        if let Ok(header) = GroupHeader::decode(window, salt, position) {
+            return Some((from + index, header));
+        }
+    }
+    None
+}
+
+/// How far a segment's groups go.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    /// Log position behind the last group that follows from the first one.
+    pub(crate) end: u64,
+    /// Whether a seal stands at the end.
+    pub(crate) sealed: bool,
+    /// What was found instead of a group at the end, if no seal.
+    pub(crate) what: &'static str,
+    /// The largest durable position that any intact header tells, even one behind a hole.
+    pub(crate) durable: u64,
+}
+
+/// Follows the groups of a segment by their headers.
+pub(crate) fn walk(segment: &SegmentHeader, salt: u32, bytes: &[u8]) -> Chain {
+    let mut offset = SEGMENT_HEADER_BYTES;
+    let mut durable = 0;
+    let what = loop {
+        match step(segment, salt, bytes, offset) {
+            Step::Group { header, end, .. } => {
+                durable = durable.max(header.durable);
+                offset = end;
+            }
+            Step::Seal { header, end } => {
+                let durable = durable.max(header.durable);
+                return Chain { end: segment.base + end as u64, sealed: true, what: "", durable };
+            }
+            Step::Nothing(what) => break what,
+        }
+    };
+    let mut from = offset;
+    while let Some((at, header)) = find_header(segment, salt, bytes, from) {
+        durable = durable.max(header.durable);
+        from = at + 1;
+    }
+    Chain { end: segment.base + offset as u64, sealed: false, what, durable }
+}
+
+/// Checks the records of a group; the error has the log position of the one that is damaged.
+pub(crate) fn check_records(
+    salt: u32,
+    position: u64,
+    records: &[u8],
+    count: u32,
+) -> Result<(), (u64, &'static str)> {
+    let (mut offset, mut found) = (0, 0u32);
+    while let Some(rest) = records.get(offset..).filter(|rest| !rest.is_empty()) {
+        let at = position + offset as u64;
+        let record = RecordRef::decode(rest, salt, at).map_err(|what| (at, what))?;
+        offset += record.size;
+        found = found.saturating_add(1);
+    }
+    if found == count { Ok(()) } else { Err((position, MISCOUNTED)) }
+}
+
+/// What is wrong with a group whose header tells another number of records than there are.
+pub(crate) const MISCOUNTED: &str = "the group does not hold the records that its header counts";
+
+/// The log position of the first group behind `from` that does not check; the chain up to it,
+/// and the headers behind it, are known to be intact.
+pub(crate) fn first_torn_group(
+    segment: &SegmentHeader,
+    salt: u32,
+    bytes: &[u8],
+    from: u64,
+) -> Option<u64> {
+    let mut offset = SEGMENT_HEADER_BYTES;
+    while let Step::Group { header, records, end } = step(segment, salt, bytes, offset) {
+        if segment.base + end as u64 > from {
+            let position = segment.base + records as u64;
+            let body = bytes.get(records..end).unwrap_or_default();
+            if check_records(salt, position, body, header.records).is_err() {
+                return Some(segment.base + offset as u64);
+            }
+        }
+        offset = end;
+    }
+    None
+}

@@ -1,0 +1,153 @@
+//! What a start makes of the segments it finds: where the log ends, and whether it is damaged.
+//!
+//! Every group header tells how far the log was durable when it was written. Let D be the
+//! largest such position that any intact header tells. Below D everything was synced once: what
+//! is missing or broken there is corruption. At or above D nothing was promised to survive a
+//! power cut: the first thing that is missing or broken there is where the log ends, the torn
+//! tail, and what stands behind that is dropped.
+//!
+//! The decision is then made durable, in an order that lets the next start come to the same one
+//! wherever this one is interrupted:
+//! 1. a fresh segment is created, so that its base, above every position ever given out, is kept;
+//! 2. segments behind the torn tail are retired;
+//! 3. what is kept above D is synced: it may so far be in the system's cache only;
+//! 4. the torn segment is cut there and sealed.
+//!
+//! No record of an earlier run is touched, and none is added to an old segment.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
+
+use std::sync::Arc;
+
+use super::chain::{Chain, first_torn_group, load, open_segment, walk};
+use super::format::GroupHeader;
+use super::options::LogOptions;
+use super::segment::{Segment, SegmentStore, segment_name};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A segment that is part of the log, up to `end`.
+pub(crate) struct Kept {
+    pub(crate) segment: Arc<Segment>,
+    /// Log position behind its last byte in use.
+    pub(crate) end: u64,
+}
+
+/// A log ready to go on.
+pub(crate) struct Recovered {
+    /// A fresh, empty segment.
+    pub(crate) active: Arc<Segment>,
+    /// Segments to be replayed, in order.
+    pub(crate) kept: Vec<Kept>,
+    /// Damage that was passed over because the options said so.
+    pub(crate) skipped: Vec<Error>,
+}
+
+struct Found {
+    segment: Arc<Segment>,
+    chain: Chain,
+}
+
+/// What belongs to the log and what does not.
+struct Verdict {
+    kept: Vec<Kept>,
+    dropped: Vec<Arc<Segment>>,
+    /// The segment that ends without a seal, and where.
+    torn: Option<(Arc<Segment>, u64)>,
+}
+
+/// Finds the log's end, and begins a fresh segment behind it.
+pub(crate) fn recover(store: &SegmentStore, options: &LogOptions) -> Result<Recovered> {
+    let mut skipped = Vec::new();
+    let mut found = Vec::new();
+    let mut next_base = options.min_position.0;
+    for base in store.scan()? {
+        match open_segment(store, base) {
+            Ok(segment) => {
+                next_base = next_base.max(segment.limit());
+                let chain = walk(&segment.header, segment.salt, &load(&segment)?);
+                found.push(Found { segment, chain });
+            }
+            Err(error) => {
+                if !options.skip_corrupt || error.kind() != ErrorKind::Corrupt {
+                    return Err(error);
+                }
+                next_base = next_base.max(base.saturating_add(options.segment_bytes));
+                store.retire(&store.dir.join(segment_name(base)), base, true)?;
+                skipped.push(error);
+            }
+        }
+    }
+    let durable = found.iter().map(|found| found.chain.durable).max().unwrap_or(0);
+    let verdict = judge(found, durable, options.skip_corrupt, &mut skipped)?;
+    let active = store.create(next_base, options.segment_bytes)?;
+    for segment in &verdict.dropped {
+        store.retire(&segment.path, segment.base(), false)?;
+    }
+    for kept in verdict.kept.iter().filter(|kept| kept.end > durable) {
+        sync(&kept.segment)?;
+    }
+    if let Some((segment, end)) = &verdict.torn {
+        seal(segment, *end)?;
+    }
+    Ok(Recovered { active, kept: verdict.kept, skipped })
+}
+
+fn judge(
+    found: Vec<Found>,
+    durable: u64,
+    skip_corrupt: bool,
+    skipped: &mut Vec<Error>,
+) -> Result<Verdict> {
+    let mut verdict = Verdict { kept: Vec::new(), dropped: Vec::new(), torn: None };
+    let mut ended = false;
+    for Found { segment, chain } in found {
+        if ended {
+            verdict.dropped.push(segment);
+            continue;
+        }
+        if !chain.sealed && chain.end < durable {
+            let error = segment.corrupt(chain.what, chain.end);
+            if !skip_corrupt {
+                return Err(error);
+            }
+            // Replay finds its own way from one intact group to the next.
+            skipped.push(error);
+            verdict.kept.push(Kept { end: segment.limit(), segment });
+            continue;
+        }
+        let mut end = chain.end;
+        if end > durable
+            && let Some(torn) =
+                first_torn_group(&segment.header, segment.salt, &load(&segment)?, durable)
+        {
+            ended = true;
+            end = torn;
+        }
+        if !chain.sealed || ended {
+            ended = true;
+            if end == segment.first() {
+                verdict.dropped.push(segment);
+                continue;
+            }
+            verdict.torn = Some((segment.clone(), end));
+        }
+        verdict.kept.push(Kept { segment, end });
+    }
+    Ok(verdict)
+}
+
+fn sync(segment: &Segment) -> Result<()> {
+    let synced = segment.file.sync_data();
+    synced.map_err(|error| Error::io("syncing a commit log segment", &segment.path, error))
+}
+
+/// Ends a segment at `end`. Everything before must be durable: the seal says so.
+fn seal(segment: &Segment, end: u64) -> Result<()> {
+    let header = GroupHeader { length: 0, position: end, durable: end, records: 0, seal: true };
+    let offset = end - segment.base();
+    let sealed = segment
+        .file
+        .set_len(offset)
+        .and_then(|()| segment.file.write_all_at(offset, &header.encode(segment.salt)))
+        .and_then(|()| segment.file.sync_data());
+    sealed.map_err(|error| Error::io("ending a torn commit log segment", &segment.path, error))
+}

@@ -1,0 +1,247 @@
+//! The one job that writes and syncs the log, a step at a time.
+//!
+//! ```text
+//! durable <= written <= tail
+//!    |          |         |
+//!    |          |         position of the next byte; guarded by the append lock
+//!    |          all before it is in the system's cache: survives kill -9
+//!    all before it is on the platter: survives a power cut
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::options::Durability;
+use super::segment::Segment;
+use super::{CommitLog, State, lock};
+use crate::error::{Error, ErrorKind, Result};
+
+/// What to do after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncStep {
+    /// Nothing to do until [`CommitLog::work_signal`] moves.
+    Idle,
+    /// More to do at once.
+    Again,
+    /// Nothing to do before this monotonic time of the log's clock, unless
+    /// [`CommitLog::work_signal`] moves earlier: wait for whichever comes first.
+    WaitUntil(Duration),
+}
+
+/// This much waiting is written without regard to pacing, in bytes.
+const URGENT_BYTES: usize = 1 << 20;
+
+/// How long the log must rest before a header is written that says how far it is durable, so
+/// that damage of its last groups is not taken for a torn tail.
+const NOTE_AFTER: Duration = Duration::from_secs(1);
+
+/// How long after a full disk refused a new segment it is asked again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Largest buffer that is kept for the next group, in bytes.
+const BUFFER_KEPT_MAX: usize = 4 << 20;
+
+/// What only the worker needs. Taken before the append lock where both are held.
+#[derive(Default)]
+pub(crate) struct Worker {
+    /// When the last round of writing began.
+    started: Option<Duration>,
+    /// When the last round of writing ended.
+    rested: Duration,
+    /// Segments with bytes that were written and not synced, in order.
+    unsynced: Vec<Arc<Segment>>,
+    /// Since when `unsynced` is not empty.
+    unsynced_since: Duration,
+    /// Log position behind the last byte written.
+    pub(crate) written: u64,
+    /// The durable position that the last header written tells.
+    noted: u64,
+    /// When making a segment may be tried again.
+    retry_at: Duration,
+    /// An empty buffer for the next group.
+    buffer: Vec<u8>,
+}
+
+impl Worker {
+    pub(crate) fn new(position: u64) -> Self {
+        Worker { written: position, noted: position, ..Worker::default() }
+    }
+}
+
+impl CommitLog {
+    /// Writes and syncs what is due. One worker calls this; a second caller would wait.
+    pub fn sync_step(&self) -> SyncStep {
+        let worker = &mut *lock(&self.worker);
+        match self.step(worker) {
+            Ok(step) => step,
+            Err(error) => {
+                self.fail(error);
+                SyncStep::Idle
+            }
+        }
+    }
+
+    fn step(&self, worker: &mut Worker) -> Result<SyncStep> {
+        let now = self.clock.monotonic();
+        let glance = lock(&self.tail).glance();
+        if !glance.open {
+            return Ok(SyncStep::Idle);
+        }
+        if glance.anything {
+            let due = worker.started.map_or(now, |started| started + self.durability.pace());
+            if glance.waiting > 1 && glance.bytes < URGENT_BYTES && now < due {
+                return Ok(SyncStep::WaitUntil(due));
+            }
+            worker.started = Some(now);
+            self.write(worker)?;
+            if self.durability.answers_when_durable() {
+                self.sync_written(worker)?;
+            }
+        }
+        let mut next_at = None;
+        if let Durability::Periodic { sync_every, .. } = self.durability
+            && !worker.unsynced.is_empty()
+        {
+            let due = worker.unsynced_since + sync_every;
+            if now >= due {
+                self.sync_written(worker)?;
+            } else {
+                next_at = Some(due);
+            }
+        }
+        self.prepare_next(worker, now)?;
+        let glance = lock(&self.tail).glance();
+        if glance.anything {
+            return Ok(SyncStep::Again);
+        }
+        if glance.needs_next {
+            next_at = Some(next_at.map_or(worker.retry_at, |at| at.min(worker.retry_at)));
+        }
+        if next_at.is_none() && worker.noted < self.durable().0 {
+            let due = worker.rested + NOTE_AFTER;
+            if now < due {
+                next_at = Some(due);
+            } else {
+                self.write_note(worker)?;
+            }
+        }
+        Ok(next_at.map_or(SyncStep::Idle, SyncStep::WaitUntil))
+    }
+
+    /// Writes and syncs everything appended so far, whatever the mode.
+    pub fn sync(&self) -> Result<()> {
+        let worker = &mut *lock(&self.worker);
+        self.check_open()?;
+        let done = self.write(worker).and_then(|()| self.sync_written(worker));
+        done.map_err(|error| self.fail(error))
+    }
+
+    /// Takes no more records, and makes those taken durable. The next start finds nothing torn.
+    pub fn close(&self) -> Result<()> {
+        let worker = &mut *lock(&self.worker);
+        match &lock(&self.tail).state {
+            State::Open => {}
+            State::Closed => return Ok(()),
+            State::Failed(error) => return Err(failed_before(error)),
+        }
+        // Twice, so that the seal tells that everything before it is durable.
+        let written = self.write(worker).and_then(|()| self.sync_written(worker));
+        let closed = written.and_then(|()| {
+            lock(&self.tail).close(&self.ledger);
+            self.write(worker)?;
+            self.sync_written(worker)
+        });
+        closed.map_err(|error| self.fail(error))
+    }
+
+    /// Writes what is waiting, and moves the written watermark.
+    fn write(&self, worker: &mut Worker) -> Result<()> {
+        let buffer = std::mem::take(&mut worker.buffer);
+        let mut groups = lock(&self.tail).take(buffer);
+        let durable = self.durable().0;
+        let mut bytes = 0;
+        for group in &mut groups {
+            group.finish(durable);
+            let (segment, offset) = (&group.segment, group.offset());
+            segment.file.write_all_at(offset, &group.bytes).map_err(|error| {
+                Error::io("writing the commit log", &segment.path, error)
+                    .at_file(&segment.path, Some(offset))
+            })?;
+            bytes += group.bytes.len();
+            if worker.unsynced.is_empty() {
+                worker.unsynced_since = self.clock.monotonic();
+            }
+            if worker.unsynced.last().is_none_or(|last| !Arc::ptr_eq(last, segment)) {
+                worker.unsynced.push(segment.clone());
+            }
+            worker.written = group.end();
+        }
+        let Some(last) = groups.pop() else { return Ok(()) };
+        worker.noted = durable;
+        worker.rested = self.clock.monotonic();
+        worker.buffer = last.bytes;
+        worker.buffer.clear();
+        worker.buffer.shrink_to(BUFFER_KEPT_MAX);
+        lock(&self.tail).written(bytes);
+        self.counters.wrote(bytes);
+        self.publish_written(worker.written);
+        Ok(())
+    }
+
+    /// Syncs what was written, and moves the durable watermark.
+    fn sync_written(&self, worker: &mut Worker) -> Result<()> {
+        // In order: a segment's bytes count as durable only when all before them are.
+        for segment in &worker.unsynced {
+            segment
+                .file
+                .sync_data()
+                .map_err(|error| Error::io("syncing the commit log", &segment.path, error))?;
+            self.counters.synced();
+        }
+        worker.unsynced.clear();
+        worker.rested = self.clock.monotonic();
+        self.publish_durable(worker.written);
+        Ok(())
+    }
+
+    /// Makes the segment after the active one, if there is none yet. A full disk is not the end:
+    /// appending goes on while the active segment has room.
+    fn prepare_next(&self, worker: &mut Worker, now: Duration) -> Result<()> {
+        let base = {
+            let tail = lock(&self.tail);
+            if !tail.glance().needs_next || now < worker.retry_at {
+                return Ok(());
+            }
+            tail.active().limit()
+        };
+        match self.store.create(base, self.segment_bytes) {
+            Ok(segment) => lock(&self.tail).set_next(Ok(segment)),
+            Err(error) if error.kind() == ErrorKind::DiskFull => {
+                worker.retry_at = now + RETRY_AFTER;
+                lock(&self.tail).set_next(Err(Arc::new(error)));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Writes a group without records. It is not worth a sync: it only tells what is so already.
+    fn write_note(&self, worker: &mut Worker) -> Result<()> {
+        let durable = self.durable().0;
+        worker.noted = durable;
+        let Some(mut group) = lock(&self.tail).note() else { return Ok(()) };
+        group.finish(durable);
+        let segment = &group.segment;
+        segment
+            .file
+            .write_all_at(group.offset(), &group.bytes)
+            .map_err(|error| Error::io("writing the commit log", &segment.path, error))?;
+        worker.written = group.end();
+        Ok(())
+    }
+}
+
+pub(crate) fn failed_before(cause: &Error) -> Error {
+    let text = format!("the commit log failed and takes no writes until a restart: {cause}");
+    Error::new(ErrorKind::Closed, text)
+}

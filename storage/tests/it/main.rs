@@ -1,0 +1,4 @@
+//! Integration tests of the storage engine.
+
+mod log_basic;
+mod log_rig;
