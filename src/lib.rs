@@ -4,5 +4,6 @@ pub mod cluster;
 pub mod config;
 pub mod coordinator;
 pub mod error;
+pub mod node;
 pub mod schema;
 pub mod server;

@@ -1,0 +1,158 @@
+//! The work that nobody waits for by name: syncing the log, flushing, compacting, and keeping the
+//! promise about timestamps.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use helenus_platform::runtime::Runtime;
+use helenus_platform::signal::Signal;
+use helenus_storage::{Budget, JobKind, JobStep};
+
+use super::Node;
+
+/// Work of one step of a job: about a millisecond.
+const STEP_UNITS: u64 = 20_000;
+/// Rest after a job has failed, so that a full disk is not tried a thousand times a second.
+const FAILED_JOB_PAUSE: Duration = Duration::from_millis(500);
+/// Threads that compact.
+const COMPACTION_WORKERS: usize = 1;
+/// How far the promise about timestamps reaches ahead, and when it is renewed.
+const CEILING_AHEAD_MICROS: i64 = 5_000_000;
+const CEILING_LEFT_MICROS_MIN: i64 = 2_500_000;
+const CEILING_CHECK: Duration = Duration::from_millis(500);
+
+/// Counts tasks, so that closing can wait for their end.
+#[derive(Default)]
+pub(super) struct Count {
+    running: AtomicUsize,
+    ended: Signal,
+}
+
+impl Count {
+    pub(super) async fn all_ended(&self) {
+        loop {
+            let epoch = self.ended.epoch();
+            if self.running.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            self.ended.wait_past(epoch).await;
+        }
+    }
+}
+
+/// Counts one task as long as it lives, also when it panics.
+struct Running(Node);
+
+impl Running {
+    fn new(node: &Node) -> Self {
+        node.shared.background.running.fetch_add(1, Ordering::SeqCst);
+        Self(node.clone())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let count = &self.0.shared.background;
+        count.running.fetch_sub(1, Ordering::SeqCst);
+        count.ended.notify_all();
+    }
+}
+
+impl Node {
+    /// Starts the background work; once, after opening.
+    pub(super) fn start_background(&self) {
+        let runtime = self.shared.world.runtime.as_ref();
+        let kinds = [(JobKind::LogSync, "helenus-log"), (JobKind::Flush, "helenus-flush")];
+        let compaction = [(JobKind::Compaction, "helenus-compact"); COMPACTION_WORKERS];
+        for (kind, name) in kinds.into_iter().chain(compaction) {
+            let running = Running::new(self);
+            runtime.spawn_worker(name, Box::pin(async move { running.0.run_jobs(kind).await }));
+        }
+        let running = Running::new(self);
+        runtime.spawn_worker(
+            "helenus-clock",
+            Box::pin(async move { running.0.keep_timestamp_promise().await }),
+        );
+    }
+
+    async fn run_jobs(&self, kind: JobKind) {
+        let engine = self.engine();
+        while !self.is_stopping() {
+            let epoch = engine.work_signal(kind).epoch();
+            match engine.next_job(kind) {
+                Some(job) => self.run_job(kind, job).await,
+                None => engine.work_signal(kind).wait_past(epoch).await,
+            }
+        }
+    }
+
+    async fn run_job(&self, kind: JobKind, mut job: helenus_storage::Job) {
+        let engine = self.engine();
+        let runtime = self.shared.world.runtime.as_ref();
+        while !self.is_stopping() {
+            let epoch = engine.work_signal(kind).epoch();
+            match job.step(&mut Budget::new(STEP_UNITS)) {
+                Ok(JobStep::Again) => yield_now().await,
+                Ok(JobStep::Done) => return,
+                Ok(JobStep::WaitUntil(at)) => {
+                    let pause = at.saturating_sub(self.shared.world.clock.monotonic());
+                    wait(runtime, pause, engine.work_signal(kind), epoch).await;
+                }
+                Err(error) => {
+                    tracing::error!(?kind, %error, "background work failed and will be tried again");
+                    let stopped = &self.shared.stopped;
+                    wait(runtime, FAILED_JOB_PAUSE, stopped, stopped.epoch()).await;
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn keep_timestamp_promise(&self) {
+        let runtime = self.shared.world.runtime.as_ref();
+        loop {
+            let epoch = self.shared.stopped.epoch();
+            if self.is_stopping() {
+                return;
+            }
+            let last = self.timestamps().last();
+            let left = self.lock_identity().timestamp_ceiling.saturating_sub(last);
+            if left < CEILING_LEFT_MICROS_MIN
+                && let Err(error) = self.raise_timestamp_ceiling(last + CEILING_AHEAD_MICROS)
+            {
+                tracing::warn!(%error, "cannot record which timestamps may have been given out");
+            }
+            wait(runtime, CEILING_CHECK, &self.shared.stopped, epoch).await;
+        }
+    }
+}
+
+/// Waits until `pause` is over or `signal` has moved past `epoch`.
+async fn wait(runtime: &dyn Runtime, pause: Duration, signal: &Signal, epoch: u64) {
+    let mut sleep = runtime.sleep(pause);
+    let mut moved = pin!(signal.wait_past(epoch));
+    poll_fn(|context| {
+        if moved.as_mut().poll(context).is_ready() || sleep.as_mut().poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Lets others run; on a thread of its own that is nobody, in a simulation it is everybody.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|context| {
+        if yielded {
+            return Poll::Ready(());
+        }
+        yielded = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}

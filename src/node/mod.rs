@@ -1,0 +1,183 @@
+//! A data directory brought to life: opening it, the background work, closing it.
+//!
+//! ```text
+//! LOCK        held by the process that has the directory open
+//! IDENTITY    who the directory belongs to          cluster/identity.rs
+//! metadata/   the metadata log                      cluster/metadata_log.rs
+//! engine/     the storage engine's own directory    storage/
+//! ```
+
+mod applier;
+mod background;
+mod open;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use helenus_platform::clock::Clock;
+use helenus_platform::disk::{Disk, DiskLock};
+use helenus_platform::pool::Pool;
+use helenus_platform::random::Random;
+use helenus_platform::runtime::Runtime;
+use helenus_platform::signal::Signal;
+use helenus_storage::{Engine, JobKind};
+
+use crate::cluster::identity::{Identity, IdentityError};
+use crate::cluster::metadata::Metadata;
+use crate::config::Config;
+use crate::coordinator::{PartitionLocks, Timestamps};
+use crate::server::EventHub;
+
+pub use applier::EngineApplier;
+pub use open::OpenError;
+
+/// The world that a node lives in: real, or a test's.
+#[derive(Clone)]
+pub struct World {
+    /// Where files are.
+    pub disk: Arc<dyn Disk>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where chance comes from.
+    pub random: Arc<dyn Random>,
+    /// Who runs tasks.
+    pub runtime: Arc<dyn Runtime>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("World")
+    }
+}
+
+/// An open node. Clones are the same node.
+#[derive(Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    // Fixed after open.
+    config: Config,
+    world: World,
+    dir: PathBuf,
+    // Synchronised by themselves.
+    engine: Engine,
+    metadata: Metadata,
+    timestamps: Timestamps,
+    locks: PartitionLocks,
+    pool: Pool,
+    events: Arc<EventHub>,
+    stopping: AtomicBool,
+    stopped: Signal,
+    /// Background tasks that have not ended yet.
+    background: background::Count,
+    // Guarded by itself: written when the node opens, closes, or raises the timestamp ceiling.
+    identity: Mutex<Identity>,
+    // Last, so that the directory is let go when everything else is gone.
+    _lock: Box<dyn DiskLock>,
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Node").field("dir", &self.shared.dir).finish()
+    }
+}
+
+impl Node {
+    /// What the node was opened with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// The world that it lives in.
+    #[must_use]
+    pub fn world(&self) -> &World {
+        &self.shared.world
+    }
+
+    /// The storage engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    /// The schema and its history.
+    #[must_use]
+    pub fn metadata(&self) -> &Metadata {
+        &self.shared.metadata
+    }
+
+    /// Timestamps for writes that bring none.
+    #[must_use]
+    pub fn timestamps(&self) -> &Timestamps {
+        &self.shared.timestamps
+    }
+
+    /// Locks of partitions.
+    #[must_use]
+    pub fn locks(&self) -> &PartitionLocks {
+        &self.shared.locks
+    }
+
+    /// Workers for what waits for the disk.
+    #[must_use]
+    pub fn pool(&self) -> &Pool {
+        &self.shared.pool
+    }
+
+    /// Where events for clients are published.
+    #[must_use]
+    pub fn events(&self) -> &Arc<EventHub> {
+        &self.shared.events
+    }
+
+    /// Who the node is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.lock_identity().clone()
+    }
+
+    /// Whether [`Self::close`] has begun.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::SeqCst)
+    }
+
+    /// Ends background work, syncs the log, and marks the stop as a clean one. Answers still held
+    /// back are safe to give once this has returned.
+    ///
+    /// # Errors
+    /// What was acknowledged is safe all the same; the next start replays.
+    pub async fn close(&self) -> Result<(), OpenError> {
+        let shared = &self.shared;
+        if shared.stopping.swap(true, Ordering::SeqCst) {
+            shared.background.all_ended().await;
+            return Ok(());
+        }
+        for kind in [JobKind::Flush, JobKind::Compaction, JobKind::LogSync] {
+            shared.engine.work_signal(kind).notify_all();
+        }
+        shared.stopped.notify_all();
+        shared.background.all_ended().await;
+        shared.engine.close().map_err(OpenError::Engine)?;
+        shared.pool.close();
+        let mut identity = self.lock_identity();
+        identity.timestamp_ceiling = shared.timestamps.last();
+        identity.stopped_cleanly = true;
+        identity.store(shared.world.disk.as_ref(), &shared.dir).map_err(OpenError::Identity)
+    }
+
+    fn lock_identity(&self) -> MutexGuard<'_, Identity> {
+        self.shared.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Promises on disk that no timestamp above `ceiling` is given out before the next promise.
+    fn raise_timestamp_ceiling(&self, ceiling: i64) -> Result<(), IdentityError> {
+        let mut identity = self.lock_identity();
+        identity.timestamp_ceiling = ceiling;
+        identity.store(self.shared.world.disk.as_ref(), &self.shared.dir)
+    }
+}

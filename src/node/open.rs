@@ -1,0 +1,178 @@
+//! Opening a data directory, step by step as ARCHITECTURE.md tells it.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use helenus_platform::disk::{Disk, LockError};
+use helenus_platform::pool::Pool;
+use helenus_platform::signal::Signal;
+use helenus_storage::{Durability, Engine, Options};
+
+use super::applier::engine_tables;
+use super::{Node, Shared, World, background};
+use crate::cluster::identity::{Identity, IdentityError};
+use crate::cluster::metadata::Metadata;
+use crate::cluster::metadata_log::MetadataLogError;
+use crate::config::{Config, DurabilityMode};
+use crate::coordinator::{PartitionLocks, Timestamps};
+use crate::server::EventHub;
+
+/// Names that an interrupted founding may leave behind.
+const FOUNDING: &[&str] = &["LOCK", "IDENTITY.tmp", "metadata"];
+/// Work that may wait for the disk before more is refused.
+const POOL_QUEUE: usize = 4096;
+
+/// Why a data directory could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Somebody else has it, or it cannot be locked.
+    #[error("{0}")]
+    Locked(LockError),
+    /// The disk failed.
+    #[error("{what} {path}: {source}")]
+    Io {
+        /// What was being done.
+        what: &'static str,
+        /// To what.
+        path: String,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// It holds something, and that is not a node's data.
+    #[error(
+        "{path} is not empty and is not a data directory (it has no IDENTITY but holds '{found}'); \
+         give the node an empty one"
+    )]
+    NotOurs {
+        /// The directory.
+        path: String,
+        /// Something in it.
+        found: String,
+    },
+    /// Its identity is damaged or newer.
+    #[error("{0}")]
+    Identity(IdentityError),
+    /// The metadata log is damaged or newer.
+    #[error("{0}")]
+    MetadataLog(MetadataLogError),
+    /// The metadata log cannot be read.
+    #[error("{0}")]
+    Metadata(crate::error::Error),
+    /// The engine's data is damaged or newer.
+    #[error("{0}")]
+    Engine(helenus_storage::Error),
+}
+
+fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
+    let path = path.display().to_string();
+    move |source| OpenError::Io { what, path, source }
+}
+
+impl Node {
+    /// Opens the data directory that `config` names, founding it if there is none, and starts the
+    /// background work. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Name the file and say what to do.
+    pub fn open(world: World, config: Config) -> Result<Node, OpenError> {
+        let disk = world.disk.clone();
+        let dir = config.data_dir.clone();
+        disk.create_dir_all(&dir).map_err(io("cannot create", &dir))?;
+        let owner = format!("helenus, process {}", std::process::id());
+        let lock = disk.lock(&dir.join("LOCK"), &owner).map_err(OpenError::Locked)?;
+
+        let found = Identity::load(disk.as_ref(), &dir).map_err(OpenError::Identity)?;
+        let (mut identity, metadata) = match found {
+            Some(identity) => {
+                let metadata = Metadata::open(
+                    disk.clone(),
+                    world.clock.clone(),
+                    &dir.join("metadata"),
+                    identity.cluster_id,
+                );
+                (identity, metadata.map_err(OpenError::Metadata)?)
+            }
+            None => found_node(&world, &dir)?,
+        };
+        if !identity.stopped_cleanly {
+            identity.counter_generation = identity.counter_generation.saturating_add(1);
+        }
+        identity.stopped_cleanly = false;
+        identity.store(disk.as_ref(), &dir).map_err(OpenError::Identity)?;
+
+        let options = engine_options(&config, &identity);
+        let tables = engine_tables(&metadata.schema());
+        let engine =
+            Engine::open(options, disk, world.clock.clone(), world.random.clone(), &tables)
+                .map_err(OpenError::Engine)?;
+
+        let pool =
+            Pool::new(world.runtime.as_ref(), "helenus-fetch", config.fetch_threads, POOL_QUEUE);
+        let timestamps = Timestamps::new(world.clock.clone(), identity.timestamp_ceiling);
+        let node = Node {
+            shared: Arc::new(Shared {
+                config,
+                world,
+                dir,
+                engine,
+                metadata,
+                timestamps,
+                locks: PartitionLocks::new(),
+                pool,
+                events: EventHub::new(),
+                stopping: AtomicBool::new(false),
+                stopped: Signal::new(),
+                background: background::Count::default(),
+                identity: Mutex::new(identity),
+                _lock: lock,
+            }),
+        };
+        node.start_background();
+        Ok(node)
+    }
+}
+
+/// Founds a cluster of one in an empty directory. The identity comes last: without it, a start
+/// that was interrupted is begun again.
+fn found_node(world: &World, dir: &Path) -> Result<(Identity, Metadata), OpenError> {
+    let disk: &dyn Disk = world.disk.as_ref();
+    let entries = disk.list(dir).map_err(io("cannot list", dir))?;
+    if let Some(other) = entries.iter().find(|e| !FOUNDING.contains(&e.name.as_str())) {
+        let (path, found) = (dir.display().to_string(), other.name.clone());
+        return Err(OpenError::NotOurs { path, found });
+    }
+    let metadata_dir = dir.join("metadata");
+    if entries.iter().any(|entry| entry.name == "metadata") {
+        disk.remove_dir_all(&metadata_dir).map_err(io("cannot remove", &metadata_dir))?;
+    }
+    disk.create_dir_all(&metadata_dir).map_err(io("cannot create", &metadata_dir))?;
+    let identity = Identity::found(world.random.as_ref());
+    let metadata = Metadata::create(
+        world.disk.clone(),
+        world.clock.clone(),
+        &metadata_dir,
+        identity.cluster_id,
+    )
+    .map_err(OpenError::MetadataLog)?;
+    disk.sync_dir(dir).map_err(io("cannot sync", dir))?;
+    identity.store(disk, dir).map_err(OpenError::Identity)?;
+    Ok((identity, metadata))
+}
+
+fn engine_options(config: &Config, identity: &Identity) -> Options {
+    Options {
+        host_id: identity.host_id,
+        durability: match config.durability {
+            DurabilityMode::Group => Durability::Group,
+            DurabilityMode::Periodic => Durability::Periodic { sync_every: config.sync_period },
+            DurabilityMode::Batch => Durability::Batch,
+        },
+        segment_bytes: config.segment_bytes,
+        log_bytes_max: config.log_bytes_max,
+        memtable_bytes_max: config.memtable_flush_bytes,
+        memtable_total_bytes_max: config.memtable_total_bytes,
+        block_cache_bytes: config.block_cache_bytes,
+        ..Options::new(config.data_dir.join("engine"))
+    }
+}
