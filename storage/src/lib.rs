@@ -5,6 +5,7 @@
 pub mod engine;
 pub mod error;
 pub mod log;
+pub mod memtable;
 pub mod metrics;
 pub mod model;
 pub mod options;

@@ -74,7 +74,7 @@ fn merge_into(rows: &[RowRef<'_>], covering: Deletion, out: &mut Vec<u8>) -> Res
         .filter_map(RowRef::liveness)
         .filter(|liveness| !shadow.deletes(liveness.timestamp))
         .max_by(Liveness::reconcile);
-    let spelling = newest_spelling(rows)?;
+    let spelling = newest_spelling(rows, covering)?;
     out.reserve(rows.iter().map(|row| row.bytes().len()).max().unwrap_or_default());
     let writer = RowWriter::new(out, liveness, deletion, spelling);
     let reconciler = Reconciler::new(writer, shadow);
@@ -114,8 +114,10 @@ fn merge_sources<'o, 'a>(
     }
 }
 
-/// The spelling that belongs to the newest of the versions, at a tie the larger one.
-fn newest_spelling<'a>(rows: &[RowRef<'a>]) -> Result<Option<&'a [u8]>> {
+/// The spelling that belongs to the newest of the versions, at a tie the larger one. None if even
+/// the newest is as old as the covering deletion: of such a row at most deletions are left, and
+/// which of the versions they came from can no longer be told.
+fn newest_spelling<'a>(rows: &[RowRef<'a>], covering: Deletion) -> Result<Option<&'a [u8]>> {
     if rows.iter().all(|row| row.spelling().is_none()) {
         return Ok(None);
     }
@@ -130,7 +132,7 @@ fn newest_spelling<'a>(rows: &[RowRef<'a>]) -> Result<Option<&'a [u8]>> {
         }
         newest = newest.max((timestamp, row.spelling()));
     }
-    Ok(newest.1)
+    Ok(newest.1.filter(|_| newest.0.is_some_and(|newest| !covering.deletes(newest))))
 }
 
 /// One version of the row, and its entry that is next.

@@ -41,6 +41,11 @@ impl Slice {
         Slice { block, start: self.start + start as u32, end: self.start + end as u32 }
     }
 
+    /// Length of the whole block that this slice keeps alive.
+    pub fn block_len(&self) -> usize {
+        self.block.len()
+    }
+
     /// `part` as a slice that shares this one's block, if it lies inside this slice; otherwise a
     /// copy.
     #[must_use]

@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::model::cell::{Cell, CellKind, Liveness};
-use crate::model::merge::Shadow;
+use crate::model::merge::{Shadow, newest_spelling};
 use crate::model::row::{Entry, RowRef, RowWriter};
 use crate::model::{ColumnSet, Deletion};
 
@@ -126,7 +126,8 @@ pub fn purge_row(
         !shadow.deletes(own.timestamp) && (own.is_live(now) || !purge(own.timestamp, written))
     };
     let liveness = row.liveness().filter(keeps);
-    let mut writer = RowWriter::new(out, liveness, deletion, row.spelling());
+    let spelling = newest_spelling(&[row], covering)?;
+    let mut writer = RowWriter::new(out, liveness, deletion, spelling);
     let mut shadow = Shadow::new(shadow);
     let mut scratch = Vec::new();
     for entry in row.entries() {
