@@ -4,8 +4,16 @@
 //! bytes and runs what has to wait. Both ask the node through [`Handler`] and know nothing else of
 //! it.
 
+mod connection;
 mod events;
 mod handler;
+mod limits;
+mod listener;
+mod socket;
+mod stop;
 
+pub use connection::{CQL_VERSION, Connection, Services, Turn};
 pub use events::{EVENTS_KEPT, EventHub, Lagged, Subscription};
 pub use handler::{Answer, Client, Handled, Handler, Position, RequestContext, TurnBudget};
+pub use limits::Limits;
+pub use listener::Server;

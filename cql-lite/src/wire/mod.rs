@@ -13,6 +13,7 @@
 )]
 
 pub mod class_name;
+mod client;
 pub mod compression;
 mod consistency;
 mod error;
@@ -28,6 +29,7 @@ mod values;
 mod version;
 mod writer;
 
+pub use client::{ClientCodec, RESPONSE_BYTES_MAX};
 pub use consistency::{BatchKind, Consistency, WriteType};
 pub use error::{Result, WireError, WireErrorKind};
 pub use frame::{FrameHeader, Opcode};

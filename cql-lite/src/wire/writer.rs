@@ -209,6 +209,11 @@ impl<'a> ResponseWriter<'a> {
         self.out.len() <= self.state.start + HEADER_BYTES
     }
 
+    /// Takes the answer back as if it had never begun.
+    pub fn abandon(self) {
+        self.out.truncate(self.state.start);
+    }
+
     /// Completes the frame. Without this call the answer is not a message.
     pub fn finish(self) -> Finished {
         finish(self.out, self.state)

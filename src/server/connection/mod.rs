@@ -1,0 +1,319 @@
+//! One connection as a state machine without I/O. Bytes go in at [`Connection::input`], turns of
+//! work are asked for with [`Connection::turn`], bytes come out at [`Connection::output`].
+//!
+//! Every whole request in the input is executed in order; answers leave as they are ready:
+//! - at once, behind those that were ready before,
+//! - when the log's watermark passes their position (`output.rs` holds them back until then),
+//! - when a request that was executed apart comes back ([`Connection::complete`]).
+//!
+//! A connection takes no more input while it has too many requests apart, too many answers held
+//! back, or too many bytes that the client has not read: so its memory is bounded whatever the
+//! client does.
+
+mod handshake;
+mod input;
+mod output;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::BytesMut;
+use cql_lite::wire::frame::EVENT_STREAM;
+use cql_lite::wire::{
+    ErrorBody, Event, EventKind, FrameHeader, ProtocolVersion, Response, ResponseWriter,
+};
+use helenus_platform::signal::Slot;
+
+pub use handshake::CQL_VERSION;
+pub(super) use request::PendingRequest;
+
+use super::events::{EventHub, Subscription};
+use super::handler::{Answer, Client, Handler, TurnBudget};
+use super::limits::Limits;
+use input::{Input, Next};
+use output::Output;
+
+/// What every connection of a server shares.
+#[derive(Clone)]
+pub struct Services {
+    /// Executes requests.
+    pub handler: Arc<dyn Handler>,
+    /// Where events come from.
+    pub events: Arc<EventHub>,
+    /// What a connection may take.
+    pub limits: Arc<Limits>,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Services").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// What a turn ended with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// There is more to do; others should run first.
+    Again,
+    /// About so many more bytes must be read.
+    NeedInput(usize),
+    /// Something must leave first: answers to the client, or requests that are executed apart.
+    Blocked,
+    /// No more requests are taken.
+    Closing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// STARTUP has not come yet.
+    Opening,
+    /// Statements are executed.
+    Ready,
+    /// No more requests are taken; what was taken is still answered.
+    Draining,
+    /// The client broke the protocol: what is ready still leaves, nothing else happens.
+    Closing,
+}
+
+/// One connection; see the module's head.
+#[derive(Debug)]
+pub struct Connection {
+    services: Services,
+    client: Client,
+    stage: Stage,
+    input: Input,
+    output: Output,
+    /// Holds the body of a compressed frame.
+    scratch: Vec<u8>,
+    /// Requests that are executed apart and have not come back.
+    pending: usize,
+    /// Those of them that nobody runs yet.
+    started: Vec<PendingRequest>,
+    subscription: Option<(Subscription, Vec<EventKind>)>,
+    watermark_slot: Slot,
+}
+
+impl Connection {
+    /// A connection from `address` on which nothing has been said.
+    pub fn new(services: Services, address: SocketAddr) -> Self {
+        let version = ProtocolVersion::LATEST;
+        Connection {
+            services,
+            client: Client { address, version, keyspace: None, options: Arc::new([]) },
+            stage: Stage::Opening,
+            input: Input::new(),
+            output: Output::new(),
+            scratch: Vec::new(),
+            pending: 0,
+            started: Vec::new(),
+            subscription: None,
+            watermark_slot: Slot::default(),
+        }
+    }
+
+    /// Where the bytes of the client are appended.
+    pub fn input(&mut self) -> &mut BytesMut {
+        self.input.raw()
+    }
+
+    /// How many bytes to read at most, after a turn that ended with [`Turn::NeedInput`].
+    pub fn read_bytes(missing: usize) -> usize {
+        Input::read_bytes(missing)
+    }
+
+    /// Whether STARTUP has been answered.
+    pub fn is_set_up(&self) -> bool {
+        self.stage == Stage::Ready
+    }
+
+    /// Takes no more requests; those that were taken are still answered.
+    pub fn drain(&mut self) {
+        if self.stage != Stage::Closing {
+            self.stage = Stage::Draining;
+        }
+    }
+
+    /// Takes no more requests and gives those up that are under way.
+    fn close(&mut self) {
+        self.stage = Stage::Closing;
+    }
+
+    /// Whether nothing more will happen here: the socket can be closed.
+    pub fn is_done(&self) -> bool {
+        let sent = self.output.waiting_bytes() == 0;
+        match self.stage {
+            Stage::Opening | Stage::Ready => false,
+            Stage::Draining => sent && self.pending == 0 && !self.output.holds(),
+            Stage::Closing => sent,
+        }
+    }
+
+    /// Executes requests from the input, as many as one turn allows.
+    pub fn turn(&mut self) -> Turn {
+        let mut budget = TurnBudget { units: self.services.limits.turn_units };
+        for _ in 0..self.services.limits.turn_requests_max {
+            if self.takes_no_requests() {
+                return Turn::Closing;
+            }
+            if self.is_blocked() {
+                return Turn::Blocked;
+            }
+            match self.input.next(self.body_bytes_max()) {
+                Next::Frame(header) => self.take_frame(header, &mut budget),
+                Next::TooLong(header) => self.refuse_too_long(&header),
+                Next::UnknownVersion { version, stream } => {
+                    handshake::refuse_version(version, stream, &mut self.output);
+                    self.close();
+                }
+                Next::More(missing) => return Turn::NeedInput(missing),
+                Next::Corrupt(error) => self.refuse_corrupt(&error.message),
+            }
+            if budget.is_spent() {
+                break;
+            }
+        }
+        if self.takes_no_requests() { Turn::Closing } else { Turn::Again }
+    }
+
+    fn takes_no_requests(&self) -> bool {
+        matches!(self.stage, Stage::Draining | Stage::Closing)
+    }
+
+    fn body_bytes_max(&self) -> usize {
+        let limits = &self.services.limits;
+        match self.stage {
+            Stage::Opening => limits.first_frame_bytes_max.min(limits.frame_bytes_max),
+            Stage::Ready | Stage::Draining | Stage::Closing => limits.frame_bytes_max,
+        }
+    }
+
+    fn is_blocked(&self) -> bool {
+        let limits = &self.services.limits;
+        self.pending >= limits.pending_max
+            || self.output.waiting_bytes() >= limits.output_bytes_max
+            || self.output.held_bytes() >= limits.held_bytes_max
+    }
+
+    /// Whether another turn would execute something, or tell what is missing.
+    pub fn can_go_on(&self) -> bool {
+        !self.takes_no_requests() && !self.is_blocked()
+    }
+
+    /// What this connection may take.
+    pub fn limits(&self) -> &Limits {
+        &self.services.limits
+    }
+
+    /// Whether answers of requests that were executed apart may come: not while the client has
+    /// too much to read.
+    pub fn takes_answers(&self) -> bool {
+        self.output.waiting_bytes() < self.services.limits.output_bytes_max
+    }
+
+    /// Hands out the requests that must be executed apart. Each comes back by
+    /// [`Connection::complete`].
+    pub(super) fn started(&mut self) -> std::vec::Drain<'_, PendingRequest> {
+        self.started.drain(..)
+    }
+
+    /// Takes the answer of a request that was executed apart.
+    pub fn complete(&mut self, answer: Answer) {
+        self.pending = self.pending.saturating_sub(1);
+        let start = self.output.ready.len();
+        self.output.ready.extend_from_slice(&answer.frame);
+        self.answered(start, answer.stream, answer.hold_until, answer.keyspace);
+    }
+
+    /// Lets answers go whose position the log has reached. If some stay, `waker` is woken when
+    /// the log has come further.
+    pub fn release(&mut self, waker: &Waker) {
+        if !self.output.holds() {
+            return;
+        }
+        self.release_now();
+        if self.output.holds() {
+            let signal = self.services.handler.watermark_signal();
+            signal.register(&mut self.watermark_slot, waker);
+            self.release_now();
+        }
+    }
+
+    fn release_now(&mut self) {
+        // The failure is read first: what the log reached before it failed is still good.
+        let failure = self.services.handler.failure();
+        self.output.release(self.services.handler.watermark());
+        if let Some(error) = failure {
+            self.output.fail_held(&error, self.client.version);
+        }
+    }
+
+    /// Passes on the events that the client asked for. `waker` is woken when there are more.
+    pub fn pass_events(&mut self, waker: &Waker) {
+        let Some((mut subscription, kinds)) = self.subscription.take() else { return };
+        subscription.register(waker);
+        // A client that does not read gets none, and falls behind until it is closed.
+        while self.takes_answers() {
+            match subscription.try_next() {
+                Ok(Some(event)) if kinds.contains(&event.kind()) => self.put_event(&event),
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => {
+                    tracing::warn!(client = %self.client.address, "closed: too slow for its events");
+                    self.close();
+                    return;
+                }
+            }
+        }
+        self.subscription = Some((subscription, kinds));
+    }
+
+    fn put_event(&mut self, event: &Event) {
+        let ready = &mut self.output.ready;
+        let mut writer = ResponseWriter::new(ready, self.client.version, EVENT_STREAM);
+        writer.response(&Response::Event(event.clone()));
+        let start = writer.finish().start;
+        self.output.finished(start, EVENT_STREAM, None);
+    }
+
+    /// Bytes for the client. Say with [`Connection::sent`] how many were taken.
+    pub fn output(&mut self) -> &[u8] {
+        self.output.flush();
+        self.output.wire()
+    }
+
+    /// The first `bytes` of the output were sent.
+    pub fn sent(&mut self, bytes: usize) {
+        self.output.sent(bytes);
+    }
+
+    fn refuse_too_long(&mut self, header: &FrameHeader) {
+        let message = format!(
+            "Request is too big: length {} exceeds maximum allowed length {}.",
+            header.body_bytes,
+            self.body_bytes_max()
+        );
+        self.answer_error(header, &ErrorBody::invalid(message));
+        if self.stage == Stage::Opening {
+            self.close();
+        }
+    }
+
+    /// The stream that the error belongs to is not known: it goes to stream 0, as Cassandra's.
+    fn refuse_corrupt(&mut self, message: &str) {
+        tracing::warn!(client = %self.client.address, "closed: {message}");
+        let mut writer = ResponseWriter::new(&mut self.output.ready, self.client.version, 0);
+        writer.error(&ErrorBody::protocol(message));
+        writer.finish();
+        self.close();
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.services.handler.watermark_signal().unregister(&mut self.watermark_slot);
+    }
+}

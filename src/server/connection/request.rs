@@ -1,0 +1,283 @@
+//! From a frame to its answer: what is checked, who executes it, and what becomes of the answer.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use cql_lite::wire::compression::decompress_body;
+use cql_lite::wire::frame::{Direction, flags};
+use cql_lite::wire::{
+    DetachedResponse, ErrorBody, EventKind, FrameHeader, Opcode, ProtocolVersion, Request,
+    RequestBody, Response, ResponseWriter, decode_request,
+};
+use helenus_platform::runtime::BoxFuture;
+
+use super::handshake;
+use super::input::Framing;
+use super::{Connection, Stage};
+use crate::server::handler::{Answer, Handled, Position, RequestContext, TurnBudget};
+
+/// Taken off a turn's budget for every request, whatever it does.
+const REQUEST_UNITS: u64 = 16;
+
+/// A request that is executed apart from its connection.
+pub(in crate::server) struct PendingRequest {
+    version: ProtocolVersion,
+    stream: i16,
+    future: BoxFuture<'static, Answer>,
+}
+
+impl fmt::Debug for PendingRequest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PendingRequest").field("stream", &self.stream).finish()
+    }
+}
+
+impl Future for PendingRequest {
+    type Output = Answer;
+
+    /// A panic becomes the answer.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
+        let (version, stream) = (self.version, self.stream);
+        let future = self.future.as_mut();
+        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(Poll::Ready(answer)) => {
+                debug_assert_eq!(answer.stream, stream);
+                Poll::Ready(Answer { stream, ..answer })
+            }
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(panic) => {
+                let mut response = DetachedResponse::new(version, stream);
+                response.with(|writer| writer.error(&panic_error(panic.as_ref())));
+                Poll::Ready(Answer::new(response, None))
+            }
+        }
+    }
+}
+
+/// What a client learns of a panic; the log learns the rest.
+fn panic_error(panic: &(dyn Any + Send)) -> ErrorBody {
+    let cause = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    tracing::error!(cause, "a request panicked");
+    ErrorBody::server(format!("internal error: {cause}"))
+}
+
+impl Connection {
+    /// Answers the frame at the front of the input and moves past it.
+    pub(super) fn take_frame(&mut self, header: FrameHeader, budget: &mut TurnBudget) {
+        budget.spend(REQUEST_UNITS);
+        let taken = self.input.take();
+        if let Err(error) = self.decode(&header, taken.body(&header), budget) {
+            self.answer_error(&header, &error);
+        }
+        self.input.put_back(taken, header.frame_bytes());
+    }
+
+    fn decode(
+        &mut self,
+        header: &FrameHeader,
+        body: &[u8],
+        budget: &mut TurnBudget,
+    ) -> Result<(), ErrorBody> {
+        let version = self.check_header(header)?;
+        let opcode = Opcode::from_byte(header.opcode)
+            .ok_or_else(|| ErrorBody::protocol(format!("Unknown opcode {}", header.opcode)))?;
+        self.check_opcode(header, opcode)?;
+        let compressed = header.flags & flags::COMPRESSED != 0 && !version.has_segments();
+        if !compressed {
+            return self.execute(version, header, opcode, body, budget);
+        }
+        if !self.output.compresses() {
+            return Err(ErrorBody::protocol(
+                "a compressed frame on a connection without compression",
+            ));
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let max = self.services.limits.frame_bytes_max;
+        let done = decompress_body(body, max, &mut scratch)
+            .map_err(|error| ErrorBody::protocol(error.to_string()))
+            .and_then(|()| self.execute(version, header, opcode, &scratch, budget));
+        scratch.clear();
+        scratch.shrink_to(SCRATCH_BYTES_KEPT);
+        self.scratch = scratch;
+        done
+    }
+
+    /// The version must be the one that STARTUP settled; before it, any that we speak.
+    fn check_header(&mut self, header: &FrameHeader) -> Result<ProtocolVersion, ErrorBody> {
+        // Frames of other versions do not come this far.
+        let version = ProtocolVersion::from_number(header.version).unwrap_or(self.client.version);
+        match self.stage {
+            Stage::Opening => self.client.version = version,
+            _ if version != self.client.version => {
+                let settled = self.client.version;
+                self.close();
+                return Err(ErrorBody::protocol(format!(
+                    "Invalid message version. Got {version} but previous messages on this \
+                     connection had version {settled}"
+                )));
+            }
+            _ => {}
+        }
+        Ok(version)
+    }
+
+    /// The message must be a request, and one that is expected now.
+    fn check_opcode(&mut self, header: &FrameHeader, opcode: Opcode) -> Result<(), ErrorBody> {
+        if header.direction != Direction::Request || !opcode.is_request() {
+            if self.stage == Stage::Opening {
+                self.close();
+            }
+            return Err(ErrorBody::protocol(format!(
+                "Wrong protocol direction (expected REQUEST, got RESPONSE) for opcode {} ({opcode})",
+                header.opcode
+            )));
+        }
+        match (self.stage, opcode) {
+            (Stage::Opening, Opcode::Startup | Opcode::Options) => Ok(()),
+            (Stage::Opening, other) => Err(ErrorBody::protocol(format!(
+                "Unexpected message {other}, expecting STARTUP or OPTIONS"
+            ))),
+            (_, Opcode::Startup) => Err(ErrorBody::protocol(
+                "Unexpected message STARTUP, the connection is already initialized",
+            )),
+            (_, Opcode::AuthResponse) => Err(ErrorBody::protocol(
+                "Unexpected message AUTH_RESPONSE, the connection needs no authentication",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn execute(
+        &mut self,
+        version: ProtocolVersion,
+        header: &FrameHeader,
+        opcode: Opcode,
+        body: &[u8],
+        budget: &mut TurnBudget,
+    ) -> Result<(), ErrorBody> {
+        let decoded = decode_request(version, header.flags, opcode, body)
+            .map_err(|error| ErrorBody::protocol(error.to_string()))?;
+        match &decoded.request {
+            Request::Startup(options) => self.start_up(version, header.stream, options),
+            Request::Options => {
+                self.answer_response(header.stream, &handshake::supported());
+                Ok(())
+            }
+            Request::Register(kinds) => {
+                self.register(kinds);
+                self.answer_response(header.stream, &Response::Ready);
+                Ok(())
+            }
+            _ => {
+                self.ask_handler(header.stream, &decoded, budget);
+                Ok(())
+            }
+        }
+    }
+
+    /// The answer to STARTUP still leaves in the old packing (v5 §2.3.1).
+    fn start_up(
+        &mut self,
+        version: ProtocolVersion,
+        stream: i16,
+        options: &[(&str, &str)],
+    ) -> Result<(), ErrorBody> {
+        let settled = handshake::startup(version, options)?;
+        self.answer_response(stream, &Response::Ready);
+        self.client.version = version;
+        self.client.options = settled.options.into();
+        self.output.set_framing(settled.framing, settled.compress);
+        self.input.set_framing(settled.framing);
+        debug_assert!(version.has_segments() || settled.framing == Framing::Bare);
+        self.stage = Stage::Ready;
+        Ok(())
+    }
+
+    fn register(&mut self, kinds: &[EventKind]) {
+        let events = self.services.events.clone();
+        let (_, registered) =
+            self.subscription.get_or_insert_with(|| (events.subscribe(), Vec::new()));
+        for kind in kinds {
+            if !registered.contains(kind) {
+                registered.push(*kind);
+            }
+        }
+    }
+
+    fn ask_handler(&mut self, stream: i16, body: &RequestBody<'_>, budget: &mut TurnBudget) {
+        let version = self.client.version;
+        let handler = &*self.services.handler;
+        let mut out = ResponseWriter::new(&mut self.output.ready, version, stream);
+        let mut context =
+            RequestContext { client: &self.client, stream, tracing: body.tracing, budget };
+        let handled = catch_unwind(AssertUnwindSafe(|| match &body.request {
+            Request::Query(query) => handler.query(&mut context, query, &mut out),
+            Request::Prepare(prepare) => handler.prepare(&mut context, prepare, &mut out),
+            Request::Execute(execute) => handler.execute(&mut context, execute, &mut out),
+            Request::Batch(batch) => handler.batch(&mut context, batch, &mut out),
+            // Answered before the handler is asked.
+            Request::Startup(_)
+            | Request::Options
+            | Request::Register(_)
+            | Request::AuthResponse(_) => Handled::NOW,
+        }));
+        let hold_until = match handled {
+            Ok(Handled::Answered { hold_until }) => {
+                if out.is_empty() {
+                    out.error(&ErrorBody::server("the request was not answered"));
+                }
+                hold_until
+            }
+            Ok(Handled::Pending(future)) => {
+                out.abandon();
+                self.pending += 1;
+                self.started.push(PendingRequest { version, stream, future });
+                return;
+            }
+            Err(panic) => {
+                out.error(&panic_error(panic.as_ref()));
+                None
+            }
+        };
+        let finished = out.finish();
+        self.answered(finished.start, stream, hold_until, finished.keyspace);
+    }
+
+    /// The frame from `start` to the end of the output's ready frames is an answer.
+    pub(super) fn answered(
+        &mut self,
+        start: usize,
+        stream: i16,
+        hold_until: Option<Position>,
+        keyspace: Option<String>,
+    ) {
+        if let Some(keyspace) = keyspace {
+            self.client.keyspace = Some(Arc::from(keyspace));
+        }
+        let hold = hold_until.filter(|until| *until > self.services.handler.watermark());
+        self.output.finished(start, stream, hold);
+    }
+
+    fn answer_response(&mut self, stream: i16, response: &Response) {
+        let mut out = ResponseWriter::new(&mut self.output.ready, self.client.version, stream);
+        out.response(response);
+        let start = out.finish().start;
+        self.output.finished(start, stream, None);
+    }
+
+    /// Answers `header`'s request with an error.
+    pub(super) fn answer_error(&mut self, header: &FrameHeader, error: &ErrorBody) {
+        self.answer_response(header.stream, &Response::Error(error.clone()));
+    }
+}
+
+/// A buffer for decompressed bodies keeps at most this much.
+const SCRATCH_BYTES_KEPT: usize = 128 << 10;

@@ -1,0 +1,182 @@
+//! Moves the bytes of one connection between its socket and its state machine, and runs what it
+//! executes apart. One task a connection; every poll does all that can be done now and ends with
+//! at most one write.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use helenus_platform::channel::{Receiver, Sender, bounded};
+use helenus_platform::net::Stream;
+use helenus_platform::runtime::{BoxFuture, Runtime};
+use helenus_platform::signal::Slot;
+
+use super::connection::{Connection, PendingRequest, Turn};
+use super::handler::Answer;
+use super::stop::Stop;
+
+/// Answers that wait for their connection; tasks with further ones wait with them in hand.
+const ANSWERS_QUEUED: usize = 64;
+/// Rounds of executing and reading in one poll, before others may run.
+const ROUNDS_MAX: usize = 4;
+
+/// The task of one connection.
+pub(super) struct Socket {
+    stream: Box<dyn Stream>,
+    connection: Connection,
+    runtime: Arc<dyn Runtime>,
+    answers: Receiver<Answer>,
+    /// Cloned for every request that is executed apart.
+    answering: Sender<Answer>,
+    /// Raised when this connection is gone: cancels what is executed apart.
+    gone: Arc<Stop>,
+    /// Raised when the server stops.
+    server_stop: Arc<Stop>,
+    stop_slot: Slot,
+    /// Runs until the connection is set up.
+    startup_timer: Option<BoxFuture<'static, ()>>,
+}
+
+impl Socket {
+    pub(super) fn new(
+        stream: Box<dyn Stream>,
+        connection: Connection,
+        runtime: Arc<dyn Runtime>,
+        server_stop: Arc<Stop>,
+    ) -> Self {
+        let (answering, answers) = bounded(ANSWERS_QUEUED);
+        let startup_timer = Some(runtime.sleep(connection.limits().startup_timeout));
+        Socket {
+            stream,
+            connection,
+            runtime,
+            answers,
+            answering,
+            gone: Arc::default(),
+            server_stop,
+            stop_slot: Slot::default(),
+            startup_timer,
+        }
+    }
+
+    /// Everything that came from elsewhere since the last poll.
+    fn take_news(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if let Some(timer) = &mut self.startup_timer {
+            if self.connection.is_set_up() {
+                self.startup_timer = None;
+            } else if timer.as_mut().poll(context).is_ready() {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "no STARTUP came"));
+            }
+        }
+        if self.server_stop.poll(&mut self.stop_slot, context.waker()) {
+            self.connection.drain();
+        }
+        while self.connection.takes_answers() {
+            match self.answers.poll_recv(context) {
+                Poll::Ready(Some(answer)) => self.connection.complete(answer),
+                _ => break,
+            }
+        }
+        self.connection.pass_events(context.waker());
+        Ok(())
+    }
+
+    fn run_started(&mut self) {
+        for request in self.connection.started() {
+            let task = Apart {
+                request,
+                gone: self.gone.clone(),
+                slot: Slot::default(),
+                answering: self.answering.clone(),
+            };
+            self.runtime.spawn("request", Box::pin(task.run()));
+        }
+    }
+
+    /// Writes what it can; says whether everything is out.
+    fn write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        loop {
+            let output = self.connection.output();
+            if output.is_empty() {
+                return Ok(true);
+            }
+            match self.stream.poll_write(context, output) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(sent)) => self.connection.sent(sent),
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(false),
+            }
+        }
+    }
+
+    fn poll_io(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..ROUNDS_MAX {
+            self.take_news(context)?;
+            let turn = self.connection.turn();
+            self.run_started();
+            self.connection.release(context.waker());
+            let all_sent = self.write(context)?;
+            if self.connection.is_done() {
+                return self.stream.poll_shutdown(context);
+            }
+            match turn {
+                // What blocked it may be gone by now: the output, above all.
+                Turn::Blocked if self.connection.can_go_on() => {}
+                Turn::Again if all_sent || self.connection.can_go_on() => break,
+                // Woken by the socket, by an answer, or by the log.
+                Turn::Again | Turn::Blocked | Turn::Closing => return Poll::Pending,
+                Turn::NeedInput(missing) => {
+                    let max = Connection::read_bytes(missing);
+                    let input = self.connection.input();
+                    if ready!(self.stream.poll_read(context, input, max))? == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Future for Socket {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_io(context)
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.gone.raise();
+        self.server_stop.forget(&mut self.stop_slot);
+    }
+}
+
+/// A request that is executed apart from its connection, until the connection is gone.
+struct Apart {
+    request: PendingRequest,
+    gone: Arc<Stop>,
+    slot: Slot,
+    answering: Sender<Answer>,
+}
+
+impl Apart {
+    async fn run(mut self) {
+        let answer = std::future::poll_fn(|context| {
+            if self.gone.poll(&mut self.slot, context.waker()) {
+                return Poll::Ready(None);
+            }
+            Pin::new(&mut self.request).poll(context).map(Some)
+        });
+        let answer = answer.await;
+        self.gone.forget(&mut self.slot);
+        if let Some(answer) = answer {
+            // Fails if the connection is gone: then nobody wants the answer.
+            let _ = self.answering.send(answer).await;
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! A flag that is raised once and wakes everybody who waits for it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Waker;
+
+use helenus_platform::signal::{Signal, Slot};
+
+/// Raised once: a server stops, a connection closes.
+#[derive(Debug, Default)]
+pub(super) struct Stop {
+    raised: AtomicBool,
+    signal: Signal,
+}
+
+impl Stop {
+    pub(super) fn raise(&self) {
+        self.raised.store(true, Ordering::SeqCst);
+        self.signal.notify_all();
+    }
+
+    pub(super) fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is raised; if not, `waker` is woken when it is.
+    pub(super) fn poll(&self, slot: &mut Slot, waker: &Waker) -> bool {
+        if !self.is_raised() {
+            self.signal.register(slot, waker);
+        }
+        self.is_raised()
+    }
+
+    /// Gives the waiter's place back.
+    pub(super) fn forget(&self, slot: &mut Slot) {
+        self.signal.unregister(slot);
+    }
+}
