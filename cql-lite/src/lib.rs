@@ -2,6 +2,7 @@
 //! tree, and the wire codec in both directions. No I/O, no clock, no state.
 
 pub mod ast;
+pub mod lexer;
 pub mod parser;
 pub mod types;
 pub mod wire;

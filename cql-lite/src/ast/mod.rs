@@ -6,9 +6,11 @@
 
 mod auth;
 mod describe;
+mod markers;
 mod modify;
 mod name;
 mod position;
+mod print;
 mod relation;
 mod schema;
 mod select;

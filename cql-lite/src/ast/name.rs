@@ -14,6 +14,14 @@ pub struct Identifier {
 }
 
 impl Identifier {
+    /// An identifier for `name` from nowhere in particular, quoted if it could not be read back
+    /// otherwise.
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        let quoted = !crate::lexer::is_plain_identifier(&name);
+        Identifier { name, quoted, position: Position::START }
+    }
+
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.name

@@ -1,5 +1,6 @@
 //! Tests of the language crate through its public face.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod parser;
 mod types_gen;
 mod types_key;

@@ -1,0 +1,3 @@
+//! The parser and the printer.
+
+mod statements;
