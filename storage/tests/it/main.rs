@@ -2,3 +2,4 @@
 
 mod log_basic;
 mod log_rig;
+mod sstable;

@@ -171,7 +171,7 @@ impl DataBuilder {
             self.entries.put_bytes_varint(position);
             self.in_run = 1;
         } else {
-            debug_assert!(self.last_position.as_slice() < position);
+            debug_assert!(self.last_position.as_slice() <= position);
             let shared = shared_prefix(&self.last_position, position);
             self.entries.put_u8(flags);
             self.entries.put_varint(shared as u64);

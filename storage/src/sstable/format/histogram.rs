@@ -55,8 +55,8 @@ impl DropTimes {
 
     /// An estimate of how many were made before this second; never too many.
     pub fn before(&self, seconds: i64) -> u64 {
-        let limit = u64::try_from(seconds).unwrap_or(0) / self.grain();
         // A bin of drop time d holds deletions up to d; all are before `seconds` if d is.
+        let limit = u64::try_from(seconds).unwrap_or(0).div_ceil(self.grain());
         self.bins.range(..limit).map(|(_, count)| count).sum()
     }
 

@@ -1,0 +1,8 @@
+//! SSTables through their public face: written, read, damaged, described.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod corruption;
+mod model;
+mod reads;
+mod support;
+mod wide;
