@@ -97,14 +97,16 @@ impl FaultyDisk {
             }
         }
         state.locks.clear();
-        state.faults.restart();
+        state.faults.next_life();
+        state.faults.forget_plans();
     }
 
     /// Kills the process as `kill -9` does: what was written stays, what was open is dead.
+    /// Planned faults are still to come; power that a planned cut took is on again.
     pub fn crash_process(&self) {
         let state = &mut *locked(&self.state);
         state.locks.clear();
-        state.faults.restart();
+        state.faults.next_life();
     }
 
     /// Flips one bit of a file, counted from its first byte's lowest bit.

@@ -112,6 +112,8 @@ pub(crate) struct Chain {
     pub(crate) end: u64,
     /// Whether a seal stands at the end.
     pub(crate) sealed: bool,
+    /// Whether the file is shorter than its header says.
+    pub(crate) short: bool,
     /// What was found instead of a group at the end, if no seal.
     pub(crate) what: &'static str,
     /// The largest durable position that any intact header tells, even one behind a hole.
@@ -122,6 +124,7 @@ pub(crate) struct Chain {
 pub(crate) fn walk(segment: &SegmentHeader, salt: u32, bytes: &[u8]) -> Chain {
     let mut offset = SEGMENT_HEADER_BYTES;
     let mut durable = 0;
+    let short = (bytes.len() as u64) < segment.capacity;
     let what = loop {
         match step(segment, salt, bytes, offset) {
             Step::Group { header, end, .. } => {
@@ -130,7 +133,8 @@ pub(crate) fn walk(segment: &SegmentHeader, salt: u32, bytes: &[u8]) -> Chain {
             }
             Step::Seal { header, end } => {
                 let durable = durable.max(header.durable);
-                return Chain { end: segment.base + end as u64, sealed: true, what: "", durable };
+                let end = segment.base + end as u64;
+                return Chain { end, sealed: true, short, what: "", durable };
             }
             Step::Nothing(what) => break what,
         }
@@ -140,7 +144,7 @@ pub(crate) fn walk(segment: &SegmentHeader, salt: u32, bytes: &[u8]) -> Chain {
         durable = durable.max(header.durable);
         from = at + 1;
     }
-    Chain { end: segment.base + offset as u64, sealed: false, what, durable }
+    Chain { end: segment.base + offset as u64, sealed: false, short, what, durable }
 }
 
 /// Checks the records of a group; the error has the log position of the one that is damaged.

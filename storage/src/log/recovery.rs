@@ -11,7 +11,10 @@
 //! 1. a fresh segment is created, so that its base, above every position ever given out, is kept;
 //! 2. segments behind the torn tail are retired;
 //! 3. what is kept above D is synced: it may so far be in the system's cache only;
-//! 4. the torn segment is cut there and sealed.
+//! 4. the torn segment is sealed there, and what stood behind is cut off.
+//!
+//! A segment has its full length before it has its name, so one that is shorter and not sealed
+//! was cut short by something else: that is corruption wherever D is.
 //!
 //! No record of an earlier run is touched, and none is added to an old segment.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
@@ -104,7 +107,7 @@ fn judge(
             verdict.dropped.push(segment);
             continue;
         }
-        if !chain.sealed && chain.end < durable {
+        if !chain.sealed && (chain.end < durable || chain.short) {
             let error = segment.corrupt(chain.what, chain.end);
             if !skip_corrupt {
                 return Err(error);
@@ -144,10 +147,12 @@ fn sync(segment: &Segment) -> Result<()> {
 fn seal(segment: &Segment, end: u64) -> Result<()> {
     let header = GroupHeader { length: 0, position: end, durable: end, records: 0, seal: true };
     let offset = end - segment.base();
+    let encoded = header.encode(segment.salt);
+    // Only a file with a durable seal is ever shorter than its header says.
     let sealed = segment
         .file
-        .set_len(offset)
-        .and_then(|()| segment.file.write_all_at(offset, &header.encode(segment.salt)))
-        .and_then(|()| segment.file.sync_data());
+        .write_all_at(offset, &encoded)
+        .and_then(|()| segment.file.sync_data())
+        .and_then(|()| segment.file.set_len(offset + encoded.len() as u64));
     sealed.map_err(|error| Error::io("ending a torn commit log segment", &segment.path, error))
 }

@@ -260,11 +260,12 @@ impl Tail {
     /// A group without records, to be written at once, if there is room and nothing waits.
     pub(crate) fn note(&mut self) -> Option<Group> {
         let room = self.position + 2 * GROUP_HEADER <= self.active.limit();
-        if !room || !self.open.bytes.is_empty() || !matches!(self.state, State::Open) {
+        let glance = self.glance();
+        if !room || glance.anything || !glance.open {
             return None;
         }
-        let mut group = Group::new(&self.active, self.position, vec![0; GROUP_HEADER_BYTES]);
-        group.records = 0;
+        let mut group = Group::new(&self.active, self.position, Vec::new());
+        group.bytes.resize(GROUP_HEADER_BYTES, 0);
         self.position += GROUP_HEADER;
         self.open.start = self.position;
         Some(group)

@@ -1,5 +1,8 @@
 //! Integration tests of the storage engine.
 
 mod log_basic;
+mod log_crash;
+mod log_damage;
 mod log_rig;
+mod log_script;
 mod sstable;

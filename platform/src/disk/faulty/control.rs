@@ -118,10 +118,13 @@ impl Faults {
         if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
-    /// A new life begins; what was planned for the old one is forgotten.
-    pub(super) fn restart(&mut self) {
+    /// A new process begins, with the power on.
+    pub(super) fn next_life(&mut self) {
         self.life += 1;
         self.off = false;
+    }
+
+    pub(super) fn forget_plans(&mut self) {
         self.planned = None;
         self.cut_at_sync = None;
         self.cut_at_call = None;
