@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use helenus_platform::disk::{Disk, LockError};
 use helenus_platform::pool::Pool;
 use helenus_platform::signal::Signal;
+use helenus_storage::log::PERIODIC_PACE_DEFAULT;
 use helenus_storage::{Durability, Engine, Options};
 
 use super::applier::engine_tables;
@@ -164,8 +165,10 @@ fn engine_options(config: &Config, identity: &Identity) -> Options {
     Options {
         host_id: identity.host_id,
         durability: match config.durability {
-            DurabilityMode::Group => Durability::Group,
-            DurabilityMode::Periodic => Durability::Periodic { sync_every: config.sync_period },
+            DurabilityMode::Group => Durability::GROUP,
+            DurabilityMode::Periodic => {
+                Durability::Periodic { sync_every: config.sync_period, pace: PERIODIC_PACE_DEFAULT }
+            }
             DurabilityMode::Batch => Durability::Batch,
         },
         segment_bytes: config.segment_bytes,

@@ -2,9 +2,11 @@
 //!
 //! A library over comparable bytes that owns no thread and never waits.
 
+pub mod compaction;
 pub mod engine;
 pub mod error;
 pub mod log;
+mod manifest;
 pub mod memtable;
 pub mod metrics;
 pub mod model;

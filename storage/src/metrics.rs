@@ -85,7 +85,7 @@ metrics! {
     /// Compactions that failed.
     compaction_failures,
     /// Times that purging was suspended because the clock jumped.
-    clock_jumps,
+    clock_jumps_now,
     /// Records replayed at open.
     replayed_records,
     /// Records skipped at replay: flushed, truncated or of an unknown table.

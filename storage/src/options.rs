@@ -4,7 +4,8 @@
 //! name says otherwise.
 
 use std::path::PathBuf;
-use std::time::Duration;
+
+pub use crate::log::Durability;
 
 /// Options of one engine (one data directory).
 #[derive(Clone, Debug)]
@@ -49,7 +50,7 @@ impl Options {
         Options {
             dir: dir.into(),
             host_id: [0; 16],
-            durability: Durability::default(),
+            durability: Durability::GROUP,
             segment_bytes: 32 << 20,
             log_bytes_max: 1 << 30,
             memtable_bytes_max: 64 << 20,
@@ -111,21 +112,6 @@ pub enum Compression {
     /// LZ4, block format.
     #[default]
     Lz4,
-}
-
-/// When an answer may leave.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// After the sync that a group of writes shares.
-    #[default]
-    Group,
-    /// When written; synced at this interval. Survives a killed process, not a power cut.
-    Periodic {
-        /// Between two syncs.
-        sync_every: Duration,
-    },
-    /// After a sync, each time as soon as the disk is free.
-    Batch,
 }
 
 /// Options of the unified compaction strategy.

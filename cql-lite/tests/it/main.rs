@@ -4,4 +4,3 @@
 mod parser;
 mod types_gen;
 mod types_key;
-mod types_text;

@@ -2,20 +2,69 @@
 //!
 //! It owns no thread. Writers and readers call it; whoever drives it asks for jobs (log sync,
 //! flush, compaction) and runs them in slices.
+//!
+//! How positions in the commit log stand to one another, for one table:
+//!
+//! ```text
+//!   covered by SSTables | flushing memtables | active memtable       |
+//!   0 ---------------- s1 --------- s2 ----- s3 ------------------- tail
+//!                                        durable <= written <= tail
+//!   the log may be recycled up to s1, as far as this table is concerned;
+//!   a flush goes to the manifest only once durable has reached the end of its memtable
+//! ```
+//!
+//! Every record is in exactly one memtable of each table that it touches, because a writer finds
+//! the active memtable, and a switch replaces it, under the log's append lock. A flush waits for
+//! the writers that have entered its memtable and have not applied.
+//!
+//! Order of locking: a table's right to change, the log's append lock, the manifest; none of the
+//! first and last is ever taken by a read or a write of data.
 
-use std::sync::Arc;
+mod choose;
+mod claim;
+mod clock;
+mod ddl;
+mod flush;
+mod health;
+mod memory;
+mod open;
+mod planted;
+mod stats;
+mod table;
+mod write;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use helenus_platform::clock::Clock;
 use helenus_platform::disk::Disk;
 use helenus_platform::random::Random;
 use helenus_platform::signal::Signal;
 
-use crate::error::{Error, Result};
+pub use stats::TableStats;
+pub(crate) use table::View;
+pub use write::Write;
+
+use crate::compaction::CompactionJob;
+use crate::error::{Error, ErrorKind, Result};
+use crate::log::{CommitLog, SyncStep};
+use crate::manifest::Manifest;
 use crate::metrics::Metrics;
 use crate::model::{KeyspaceId, LogPosition, TableId};
 use crate::options::{Options, TableOptions};
-use crate::read::{BlockList, Budget, Cursor, Read, ReadCommand, Sink};
+use crate::read::{BlockList, Budget, Cursor, Read, ReadCommand, ReadContext, Sink};
+use crate::sstable::BlockCache;
+pub(crate) use claim::{Claim, Claims};
+pub(crate) use clock::{PurgeTime, TrustedClock};
+use flush::FlushJob;
+pub(crate) use flush::added;
+use health::Health;
+pub(crate) use memory::Generation;
+use memory::Memory;
+pub(crate) use table::Table;
 
 /// An open data directory. Cheap to clone; the directory is let go when the last clone and the
 /// last job are dropped.
@@ -24,24 +73,31 @@ pub struct Engine {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    metrics: Metrics,
-    signal: Signal,
-}
+/// What all clones and jobs share.
+pub(crate) struct Shared {
+    // Fixed after open.
+    pub(crate) options: Options,
+    pub(crate) clock: Arc<dyn Clock>,
 
-/// How a write ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[must_use]
-pub enum Write {
-    /// Every mutation is applied.
-    Done {
-        /// The answer may leave once `answer_position` has reached this.
-        position: LogPosition,
-        /// How full memory is, 0 to 1: from 0 upwards a writer should slow down accordingly.
-        pressure: f32,
-    },
-    /// Nothing is applied: memory for memtables is exhausted until a flush has ended.
-    Full,
+    // Synchronised by themselves.
+    pub(crate) log: CommitLog,
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) cache: Arc<BlockCache>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) trusted: TrustedClock,
+    pub(crate) metrics: Metrics,
+    pub(crate) health: Health,
+    pub(crate) claims: Claims,
+    pub(crate) flush_signal: Signal,
+    pub(crate) compaction_signal: Signal,
+    is_closed: AtomicBool,
+    /// Log position from which on the log is still needed; for its length only.
+    log_start: AtomicU64,
+    /// Replaced as a whole, under `ddl`.
+    pub(crate) tables: ArcSwap<BTreeMap<TableId, Arc<Table>>>,
+
+    /// Held by whoever creates or drops a table.
+    pub(crate) ddl: Mutex<()>,
 }
 
 /// What kind of background work.
@@ -51,7 +107,8 @@ pub enum JobKind {
     LogSync,
     /// Writes memtables out as SSTables.
     Flush,
-    /// Merges SSTables.
+    /// Merges SSTables. To be asked for at least every minute, since what may be purged changes
+    /// with time alone.
     Compaction,
 }
 
@@ -68,90 +125,155 @@ pub enum JobStep {
 
 /// Background work being carried out. Dropping it before its end abandons it without harm.
 pub struct Job {
-    _private: (),
+    shared: Arc<Shared>,
+    work: Work,
+}
+
+enum Work {
+    LogSync,
+    Flush(Box<FlushJob>),
+    Compaction(Box<CompactionJob>),
 }
 
 impl Job {
     /// Does a slice of the work. After an error the job has ended; what it was to do is handed
     /// out again later.
-    pub fn step(&mut self, _budget: &mut Budget) -> Result<JobStep> {
-        Ok(JobStep::Done)
+    pub fn step(&mut self, budget: &mut Budget) -> Result<JobStep> {
+        if self.shared.is_closed() {
+            return Ok(JobStep::Done);
+        }
+        match &mut self.work {
+            Work::LogSync => Ok(match self.shared.log.sync_step() {
+                SyncStep::Idle => JobStep::Done,
+                SyncStep::Again => JobStep::Again,
+                SyncStep::WaitUntil(at) => JobStep::WaitUntil(at),
+            }),
+            Work::Flush(job) => job.step(&self.shared, budget),
+            Work::Compaction(job) => job.step(&self.shared, budget),
+        }
     }
 }
 
-/// Figures of one table.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct TableStats {
-    /// Heap bytes of its memtables, those being flushed included.
-    pub memtable_bytes: u64,
-    /// Its SSTables.
-    pub sstables: u64,
-    /// Bytes of their files.
-    pub sstable_bytes: u64,
-    /// Partitions in SSTables, each counted in every file that has it.
-    pub partitions: u64,
-    /// Rows in SSTables, likewise.
-    pub rows: u64,
-    /// Compactions that wait to be done, estimated.
-    pub compactions_pending: u64,
-}
+impl Shared {
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
 
-fn not_built() -> Error {
-    Error::invalid("the engine is not built yet")
+    /// Refuses if the engine is closed or has failed.
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.is_closed() {
+            return Err(Error::new(ErrorKind::Closed, "the engine is closed"));
+        }
+        self.health.check()
+    }
+
+    pub(crate) fn table(&self, id: TableId) -> Result<Arc<Table>> {
+        let tables = self.tables.load();
+        tables.get(&id).cloned().ok_or_else(|| {
+            let what = format!("there is no table with id {}", id.0);
+            Error::new(ErrorKind::NotFound, what)
+        })
+    }
+
+    /// Removes log segments that nothing needs any more.
+    pub(crate) fn recycle_log(&self) -> Result<()> {
+        let state = self.manifest.state();
+        let tables = self.tables.load_full();
+        // A record is done with when the manifest says so, and also when every memtable that
+        // holds anything began after it: then it said nothing.
+        let is_done = |id: TableId, end: LogPosition| {
+            let oldest = tables.get(&id).map(|table| table.view.load().oldest_unflushed());
+            oldest.is_some_and(|oldest| oldest.is_none_or(|oldest| oldest >= end))
+        };
+        self.log.recycle(&|id, start, end| state.covers(id, start, end) || is_done(id, end))?;
+        self.note_log_start();
+        Ok(())
+    }
+
+    /// Notes where the part of the log begins that is still needed.
+    fn note_log_start(&self) {
+        let oldest = self.log.oldest_dirty().map(|(start, _)| start);
+        let start = oldest.unwrap_or_else(|| self.log.written());
+        self.log_start.store(start.0, Ordering::Relaxed);
+    }
 }
 
 impl Engine {
     /// Opens a data directory, founding it if it is empty, and replays its commit log. `tables`
-    /// are all tables that exist; records of others are skipped.
+    /// are all tables that exist. Of a table that the directory knows and the caller does not,
+    /// nothing is served and nothing is removed until `drop_table` says so.
     pub fn open(
-        _options: Options,
-        _disk: Arc<dyn Disk>,
-        _clock: Arc<dyn Clock>,
-        _random: Arc<dyn Random>,
-        _tables: &[(TableId, KeyspaceId, TableOptions)],
+        options: Options,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        tables: &[(TableId, KeyspaceId, TableOptions)],
     ) -> Result<Engine> {
-        Err(not_built())
+        let shared = open::open(options, disk, clock, random, tables)?;
+        Ok(Engine { shared })
     }
 
-    /// Creates a table. Creating one that exists only alters it.
-    pub fn create_table(&self, _: TableId, _: KeyspaceId, _: TableOptions) -> Result<()> {
-        Err(not_built())
+    /// Creates a table. Creating one that exists only alters it. Waits for the disk.
+    pub fn create_table(
+        &self,
+        table: TableId,
+        keyspace: KeyspaceId,
+        options: TableOptions,
+    ) -> Result<()> {
+        self.shared.create_table(table, keyspace, options)
     }
 
     /// Changes a table's options.
-    pub fn alter_table(&self, _table: TableId, _options: TableOptions) -> Result<()> {
-        Err(not_built())
+    pub fn alter_table(&self, table: TableId, options: TableOptions) -> Result<()> {
+        self.shared.alter_table(table, options)
     }
 
-    /// Drops a table with its data. Waits for the disk.
-    pub fn drop_table(&self, _table: TableId) -> Result<()> {
-        Err(not_built())
+    /// Drops a table with its data; one that does not exist is no error. Waits for the disk.
+    pub fn drop_table(&self, table: TableId) -> Result<()> {
+        self.shared.drop_table(table)
     }
 
     /// Removes all data of a table that was written so far. Waits for the disk.
-    pub fn truncate(&self, _table: TableId) -> Result<()> {
-        Err(not_built())
+    pub fn truncate(&self, table: TableId) -> Result<()> {
+        self.shared.truncate(table)
     }
 
     /// Writes mutations, all or none: they are one record of the commit log.
-    pub fn write(&self, _mutations: &[&[u8]]) -> Result<Write> {
-        Err(not_built())
+    pub fn write(&self, mutations: &[&[u8]]) -> Result<Write> {
+        self.shared.write(mutations)
     }
 
     /// Reads on from `cursor`, without waiting, until the budget is spent.
     pub fn read(
         &self,
-        _command: &ReadCommand,
-        _cursor: &mut Cursor,
-        _sink: &mut dyn Sink,
-        _budget: &mut Budget,
+        command: &ReadCommand,
+        cursor: &mut Cursor,
+        sink: &mut dyn Sink,
+        budget: &mut Budget,
     ) -> Result<Read> {
-        Err(not_built())
+        let shared = &self.shared;
+        let context = ReadContext { cache: &shared.cache, metrics: &shared.metrics };
+        let tables = shared.tables.load();
+        let Some(table) = tables.get(&command.table) else {
+            return Err(shared.table(command.table).err().unwrap_or_else(no_table));
+        };
+        if cursor.is_fresh() {
+            shared.metrics.reads.add(1);
+            table.reads.fetch_add(1, Ordering::Relaxed);
+        }
+        let read = cursor.run(|| table.view.load_full(), command, sink, budget, &context)?;
+        match &read {
+            Read::NeedsBlocks(_) => shared.metrics.reads_waited.add(1),
+            Read::TombstoneLimit => shared.metrics.reads_tombstone_limit.add(1),
+            Read::Done | Read::Stopped | Read::Yield => {}
+        }
+        Ok(read)
     }
 
     /// Fetches blocks for a read. Waits for the disk.
-    pub fn fetch(&self, _blocks: BlockList, _cursor: &mut Cursor) -> Result<()> {
-        Err(not_built())
+    pub fn fetch(&self, blocks: BlockList, cursor: &mut Cursor) -> Result<()> {
+        self.shared.metrics.blocks_fetched.add(blocks.len() as u64);
+        cursor.fetch(blocks, &self.shared.cache)
     }
 
     /// Reads to the end, waiting for the disk where needed.
@@ -173,51 +295,106 @@ impl Engine {
     /// Answers to writes and reads up to this position may leave: what is durable, or in
     /// periodic mode what is written.
     pub fn answer_position(&self) -> LogPosition {
-        LogPosition::START
+        self.shared.log.answerable()
+    }
+
+    /// Everything up to this position survives a power cut.
+    pub fn durable_position(&self) -> LogPosition {
+        self.shared.log.durable()
     }
 
     /// Moves when `answer_position` has moved, and when the engine has failed.
     pub fn watermark_signal(&self) -> &Signal {
-        &self.shared.signal
+        self.shared.log.signal()
     }
 
     /// Work of this kind that is to be done now, if there is any.
-    pub fn next_job(&self, _kind: JobKind) -> Option<Job> {
-        None
+    pub fn next_job(&self, kind: JobKind) -> Option<Job> {
+        if self.shared.is_closed() {
+            return None;
+        }
+        let work = match kind {
+            JobKind::LogSync => Some(Work::LogSync),
+            JobKind::Flush => self.shared.next_flush().map(|job| Work::Flush(Box::new(job))),
+            JobKind::Compaction => {
+                self.shared.next_compaction().map(|job| Work::Compaction(Box::new(job)))
+            }
+        };
+        work.map(|work| Job { shared: self.shared.clone(), work })
     }
 
     /// Moves when there may be work of this kind.
-    pub fn work_signal(&self, _kind: JobKind) -> &Signal {
-        &self.shared.signal
+    pub fn work_signal(&self, kind: JobKind) -> &Signal {
+        match kind {
+            JobKind::LogSync => self.shared.log.work_signal(),
+            JobKind::Flush => &self.shared.flush_signal,
+            JobKind::Compaction => &self.shared.compaction_signal,
+        }
     }
 
-    /// Asks for a flush of one table, or of all; carried out by jobs.
-    pub fn flush(&self, _table: Option<TableId>) -> Result<()> {
-        Err(not_built())
+    /// Asks for a flush of one table, or of all; carried out by jobs. What was written so far
+    /// is in SSTables once `is_flushed` says so of the position returned; ask again when
+    /// `work_signal(JobKind::Flush)` moves.
+    pub fn flush(&self, table: Option<TableId>) -> Result<LogPosition> {
+        self.shared.request_flush(table)
+    }
+
+    /// Whether all that was written before `position` is in SSTables.
+    pub fn is_flushed(&self, table: Option<TableId>, position: LogPosition) -> bool {
+        self.shared.is_flushed(table, position)
     }
 
     /// Asks for a compaction of all of a table's SSTables into one run; carried out by jobs.
-    pub fn compact(&self, _table: TableId) -> Result<()> {
-        Err(not_built())
+    pub fn compact(&self, table: TableId) -> Result<()> {
+        self.shared.request_compaction(table)
+    }
+
+    /// Whether a compaction of the table runs or was asked for.
+    pub fn is_compacting(&self, table: TableId) -> bool {
+        self.shared.table(table).is_ok_and(|table| {
+            let compactions = table.compactions();
+            compactions.is_requested || !compactions.busy.is_empty()
+        })
+    }
+
+    /// Believes the wall clock as it stands, so that purging goes on after it has jumped.
+    pub fn trust_clock(&self) {
+        self.shared.trusted.trust();
     }
 
     /// Figures of one table.
-    pub fn table_stats(&self, _table: TableId) -> Option<TableStats> {
-        None
+    pub fn table_stats(&self, table: TableId) -> Option<TableStats> {
+        self.shared.table(table).ok().map(|table| self.shared.stats_of(&table))
+    }
+
+    /// The tables that the engine serves, in order.
+    pub fn tables(&self) -> Vec<TableId> {
+        self.shared.tables.load().keys().copied().collect()
     }
 
     /// Counters of the engine.
     pub fn metrics(&self) -> &Metrics {
-        &self.shared.metrics
+        let shared = &self.shared;
+        shared.metrics.memtable_bytes_now.set(shared.memory.bytes() as u64);
+        shared.metrics.clock_jumps_now.set(shared.trusted.jumps());
+        &shared.metrics
     }
 
     /// The failure after which the engine refuses writes until it is opened again, if any.
     pub fn failure(&self) -> Option<Arc<Error>> {
-        None
+        self.shared.health.failure().or_else(|| self.shared.log.failed())
     }
 
-    /// Ends background work and syncs the commit log. Flushes nothing: replay is fast.
+    /// Ends background work, takes no more writes, and makes all that were taken durable.
+    /// Flushes nothing: replay is fast.
     pub fn close(&self) -> Result<()> {
-        Ok(())
+        self.shared.is_closed.store(true, Ordering::Release);
+        self.shared.flush_signal.notify_all();
+        self.shared.compaction_signal.notify_all();
+        self.shared.log.close()
     }
+}
+
+fn no_table() -> Error {
+    Error::new(ErrorKind::NotFound, "there is no such table")
 }

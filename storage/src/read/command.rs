@@ -1,6 +1,6 @@
 //! What a reader asks for, and how it is told.
 
-use super::cursor::BlockList;
+use super::blocks::BlockList;
 use crate::model::{ColumnSet, PartitionBound, PartitionKey, PositionRange, RowRef, TableId};
 
 /// One read of one table.

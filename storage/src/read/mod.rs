@@ -1,7 +1,23 @@
 //! Reading: merges all sources of a table into rows for a sink, in slices of work.
+//!
+//! `command` says what is asked and how it is told; `cursor` and `run` are one read's place and
+//! its steps; `partitions` walks from partition to partition over all sources, `merge` from
+//! position to position inside one; a `source` is a memtable or an SSTable; `blocks` are those
+//! that a read has to wait for.
 
+mod blocks;
 mod command;
 mod cursor;
+mod merge;
+mod partitions;
+mod run;
+mod source;
 
+pub use blocks::BlockList;
 pub use command::{Budget, Flow, Partitions, Read, ReadCommand, Sink};
-pub use cursor::{BlockList, Cursor};
+pub use cursor::Cursor;
+
+pub(crate) use cursor::ReadContext;
+pub(crate) use merge::{Merge, Step};
+pub(crate) use partitions::{PartitionWalk, Walk};
+pub(crate) use source::{Access, Source};

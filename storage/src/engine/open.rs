@@ -1,0 +1,278 @@
+//! Opening a data directory, step by step.
+//!
+//! 1. Lock the directory, check whose it is and its format, read the manifest (`manifest`).
+//! 2. Agree on the tables: those that the caller names and the manifest does not know are new.
+//! 3. Open every SSTable that the manifest names; each must be there and whole.
+//! 4. Remove what the manifest proves to be garbage: dropped tables' directories, files with an
+//!    id of our own that it does not name. Anything else that lies around is left alone.
+//! 5. Open the commit log, which must be there if it ever was.
+//! 6. Replay it into memtables, leaving out what SSTables cover, what was truncated or dropped.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use helenus_platform::clock::Clock;
+use helenus_platform::disk::{Disk, Entry};
+use helenus_platform::random::Random;
+use helenus_platform::signal::Signal;
+
+use super::flush::FlushJob;
+use super::health::Health;
+use super::memory::{Generation, Memory};
+use super::{Claim, Claims, JobStep, Shared, Table, TrustedClock, planted};
+use crate::error::{Error, Result};
+use crate::log::{CommitLog, LogOptions, LogRecord, Replay};
+use crate::manifest::{Directory, Edit, Manifest, State};
+use crate::metrics::Metrics;
+use crate::model::{KeyspaceId, LogPosition, MutationRef, SsTableId, TableId};
+use crate::options::{Options, TableOptions};
+use crate::read::Budget;
+use crate::sstable::{BlockCache, SsTable, UNFINISHED_SUFFIX, file_name};
+
+type Tables = BTreeMap<TableId, Arc<Table>>;
+
+pub(super) fn open(
+    options: Options,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    named: &[(TableId, KeyspaceId, TableOptions)],
+) -> Result<Arc<Shared>> {
+    let manifest = Arc::new(Manifest::open(disk.clone(), &options.dir, random.clone())?);
+    create_new_tables(&manifest, named)?;
+    let metrics = Metrics::default();
+    let cache = BlockCache::new(options.block_cache_bytes as u64);
+    let memory = Arc::new(Memory::new(options.memtable_total_bytes_max));
+    let mut tables = Tables::new();
+    for (id, keyspace, table_options) in named {
+        let files = open_files(&manifest, *id, &cache)?;
+        let start = LogPosition::START;
+        let active = Generation::new(*id, options.memtable_shards, start, memory.clone());
+        let table = Table::new(*id, *keyspace, table_options.clone(), active, files);
+        tables.insert(*id, table);
+    }
+    remove_garbage(&manifest, &metrics)?;
+    let (log, replay) = open_log(&manifest, &options, disk, clock.clone(), random)?;
+    let state = manifest.state();
+    let (gap, jump) = (options.clock_gap_max_seconds, options.clock_jump_max_seconds);
+    let shared = Arc::new(Shared {
+        options,
+        trusted: TrustedClock::new(clock.clone(), state.time, gap, jump),
+        clock,
+        log,
+        manifest,
+        cache,
+        memory,
+        metrics,
+        health: Health::default(),
+        claims: Claims::default(),
+        flush_signal: Signal::new(),
+        compaction_signal: Signal::new(),
+        is_closed: AtomicBool::new(false),
+        log_start: AtomicU64::new(0),
+        tables: ArcSwap::from_pointee(tables),
+        ddl: Mutex::new(()),
+    });
+    shared.replay(replay, &state)?;
+    shared.recycle_log()?;
+    Ok(shared)
+}
+
+/// Records the tables that the manifest does not know yet.
+fn create_new_tables(
+    manifest: &Manifest,
+    named: &[(TableId, KeyspaceId, TableOptions)],
+) -> Result<()> {
+    let state = manifest.state();
+    let directory = manifest.directory();
+    let make = |path: &Path| {
+        let made = directory.disk.create_dir_all(path);
+        made.map_err(|error| Error::io("creating a directory", path, error))
+    };
+    let sync = |path: &Path| {
+        let synced = directory.disk.sync_dir(path);
+        synced.map_err(|error| Error::io("syncing a directory", path, error))
+    };
+    make(&directory.tables())?;
+    let position = state.last_position();
+    let mut edits = Vec::new();
+    for (id, keyspace, _) in named {
+        if state.dropped.contains_key(id) {
+            return Err(Error::invalid(format!("table {} was dropped before", id.0)));
+        }
+        if !state.tables.contains_key(id) {
+            make(&directory.table(*id))?;
+            edits.push(Edit::CreateTable { table: *id, keyspace: *keyspace, position });
+        }
+    }
+    sync(&directory.tables())?;
+    sync(&directory.path)?;
+    if edits.is_empty() { Ok(()) } else { manifest.commit(&edits) }
+}
+
+/// Opens all SSTables of a table.
+fn open_files(
+    manifest: &Manifest,
+    table: TableId,
+    cache: &BlockCache,
+) -> Result<Vec<Arc<SsTable>>> {
+    let state = manifest.state();
+    let Some(known) = state.tables.get(&table) else { return Ok(Vec::new()) };
+    let directory = manifest.directory();
+    let mut files = Vec::with_capacity(known.sstables.len());
+    for (id, file_bytes) in &known.sstables {
+        let path = directory.table(table).join(file_name(*id));
+        let file = SsTable::open(directory.disk.as_ref(), &path, cache)
+            .map_err(|error| error.during("opening an SSTable that the manifest names"))?;
+        let is_it =
+            file.id() == *id && file.header().table == table && file.file_bytes() == *file_bytes;
+        if !is_it {
+            let what = "an SSTable is not the one that the manifest names";
+            return Err(Error::corrupt(what).at_file(&path, None));
+        }
+        files.push(file);
+    }
+    Ok(files)
+}
+
+/// Removes what the manifest proves to be garbage.
+fn remove_garbage(manifest: &Manifest, metrics: &Metrics) -> Result<()> {
+    let state = manifest.state();
+    let directory = manifest.directory();
+    for entry in list(directory, &directory.tables())? {
+        let Some(table) = parse_table(&entry) else { continue };
+        let path = directory.table(table);
+        if state.dropped.contains_key(&table) {
+            let removed = directory.disk.remove_dir_all(&path);
+            removed.map_err(|e| Error::io("removing a dropped table", &path, e))?;
+            metrics.orphans_removed.add(1);
+            continue;
+        }
+        for file in list(directory, &path)? {
+            if is_orphan(&state, table, &file.name) {
+                let path = path.join(&file.name);
+                let removed = directory.disk.remove(&path);
+                removed.map_err(|e| Error::io("removing an orphan", &path, e))?;
+                metrics.orphans_removed.add(1);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn list(directory: &Directory, path: &Path) -> Result<Vec<Entry>> {
+    directory.disk.list(path).map_err(|error| Error::io("listing a directory", path, error))
+}
+
+fn parse_table(entry: &Entry) -> Option<TableId> {
+    let is_ours = entry.is_dir && entry.name.len() == 8;
+    is_ours.then(|| u32::from_str_radix(&entry.name, 16).ok().map(TableId)).flatten()
+}
+
+/// Whether a file was written by this directory's engine and is not part of the table.
+fn is_orphan(state: &State, table: TableId, name: &str) -> bool {
+    let finished = name.strip_suffix(UNFINISHED_SUFFIX).unwrap_or(name);
+    let Some(id) = parse_id(finished) else { return false };
+    let is_live = state.tables.get(&table).is_some_and(|t| t.sstables.contains_key(&id));
+    let is_unfinished = finished.len() != name.len();
+    state.is_own_id(&id) && (is_unfinished || !is_live)
+}
+
+/// The id in an SSTable's file name.
+fn parse_id(name: &str) -> Option<SsTableId> {
+    let hex = name.get(..32)?;
+    let mut id = [0; 16];
+    for (index, byte) in id.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(hex.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    }
+    let id = SsTableId(id);
+    (file_name(id) == name).then_some(id)
+}
+
+fn open_log(
+    manifest: &Manifest,
+    options: &Options,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Result<(CommitLog, Replay)> {
+    let state = manifest.state();
+    let directory = manifest.directory();
+    let path = directory.log();
+    if state.has_log && !directory.exists(&path)? {
+        return Err(Error::corrupt("the commit log is missing").at_file(&path, None));
+    }
+    let io = |error| Error::io("creating the commit log's directory", &path, error);
+    disk.create_dir_all(&path).map_err(io)?;
+    disk.sync_dir(&directory.path).map_err(io)?;
+    let log_options = LogOptions {
+        segment_bytes: options.segment_bytes,
+        durability: options.durability,
+        skip_corrupt: options.skip_damaged_log,
+        min_position: state.last_position(),
+        ..LogOptions::default()
+    };
+    let disk = planted::log_disk(options, disk);
+    let opened = CommitLog::open(disk, &path, &log_options, random, clock)?;
+    if !state.has_log {
+        manifest.commit(&[Edit::LogFounded])?;
+    }
+    Ok(opened)
+}
+
+impl Shared {
+    /// Applies what earlier runs left in the log and SSTables do not have.
+    fn replay(self: &Arc<Shared>, replay: Replay, state: &State) -> Result<()> {
+        let tables = self.tables.load_full();
+        replay.for_each(|record| {
+            if self.memory.is_full() {
+                self.flush_replayed(&tables, record.start)?;
+            }
+            self.replay_record(&record, &tables, state)
+        })?;
+        Ok(())
+    }
+
+    fn replay_record(&self, record: &LogRecord, tables: &Tables, state: &State) -> Result<()> {
+        let mut applied = false;
+        for bytes in &record.mutations {
+            let mutation = MutationRef::parse(bytes)?;
+            for update in mutation.tables() {
+                let update = update?;
+                let Some(table) = tables.get(&update.table()) else { continue };
+                if state.covers(table.id, record.start, record.end) {
+                    continue;
+                }
+                let generation = &table.view.load().active;
+                generation.memtable.apply(mutation.key(), &update, record.end)?;
+                generation.account();
+                applied = true;
+            }
+        }
+        let counter =
+            if applied { &self.metrics.replayed_records } else { &self.metrics.replay_skipped };
+        counter.add(1);
+        Ok(())
+    }
+
+    /// Memory is full in the middle of replay: everything before `position` goes to SSTables.
+    fn flush_replayed(self: &Arc<Shared>, tables: &Tables, position: LogPosition) -> Result<()> {
+        for table in tables.values() {
+            if table.view.load().active.memtable.is_empty() {
+                continue;
+            }
+            let change = table.begin_change();
+            table.switch(&change, self.new_generation(table.id, position));
+            drop(change);
+            let Some(claim) = Claim::flush(self, table.id) else { continue };
+            let mut job = FlushJob::new(table.clone(), claim, None);
+            while job.step(self, &mut Budget::UNLIMITED.clone())? != JobStep::Done {}
+            table.wants_flush.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! The manifest on a disk in memory: founding, edits, damage, strangers.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use helenus_platform::disk::{Disk, MemoryDisk};
+use helenus_platform::random::SeededRandom;
+
+use super::*;
+use crate::model::{KeyspaceId, LogPosition, TableId};
+
+const DIR: &str = "/data/storage";
+
+fn open(disk: &MemoryDisk) -> Result<Manifest> {
+    Manifest::open(Arc::new(disk.clone()), Path::new(DIR), Arc::new(SeededRandom::new(7)))
+}
+
+fn create(table: u32) -> Edit {
+    let position = LogPosition(u64::from(table));
+    Edit::CreateTable { table: TableId(table), keyspace: KeyspaceId(1), position }
+}
+
+fn file_names(disk: &MemoryDisk) -> Vec<String> {
+    let entries = disk.list(Path::new(DIR)).unwrap();
+    entries.into_iter().map(|entry| entry.name).collect()
+}
+
+/// A disk with the same small files.
+fn copy(disk: &MemoryDisk) -> MemoryDisk {
+    let copy = MemoryDisk::new();
+    copy.create_dir_all(Path::new(DIR)).unwrap();
+    for name in file_names(disk) {
+        let path = Path::new(DIR).join(name);
+        let file = disk.open(&path).unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read_exact_at(0, &mut bytes).unwrap();
+        copy.create(&path).unwrap().write_all_at(0, &bytes).unwrap();
+    }
+    copy
+}
+
+#[test]
+fn edits_survive_reopening_and_old_files_go() {
+    let disk = MemoryDisk::new();
+    for table in 1..=5 {
+        let manifest = open(&disk).unwrap();
+        assert_eq!(manifest.state().tables.len() as u32, table - 1);
+        manifest.commit(&[create(table)]).unwrap();
+    }
+    assert_eq!(file_names(&disk), ["CURRENT", "FORMAT", "LOCK", "manifest-0000000005"]);
+}
+
+#[test]
+fn ids_are_never_given_twice() {
+    let disk = MemoryDisk::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..3 {
+        let manifest = open(&disk).unwrap();
+        for _ in 0..IDS_RESERVED_AT_ONCE + 3 {
+            let id = manifest.next_id().unwrap();
+            assert!(manifest.state().is_own_id(&id));
+            assert!(seen.insert(id));
+        }
+    }
+    let manifest = open(&disk).unwrap();
+    assert!(!manifest.state().is_own_id(&SsTableId([0xff; 16])));
+}
+
+#[test]
+fn a_long_manifest_rolls_over() {
+    let disk = MemoryDisk::new();
+    let manifest = open(&disk).unwrap();
+    manifest.commit(&[create(1)]).unwrap();
+    let table = TableId(1);
+    for n in 0..70_000u64 {
+        let mut id = [0; 16];
+        id[8..].copy_from_slice(&n.to_be_bytes());
+        let id = SsTableId(id);
+        let add = Edit::AddSsTable { table, id, file_bytes: n };
+        manifest.commit(&[add, Edit::RemoveSsTable { table, id }]).unwrap();
+    }
+    assert!(!file_names(&disk).contains(&"manifest-0000000001".to_owned()));
+    drop(manifest);
+    assert_eq!(open(&disk).unwrap().state().tables.len(), 1);
+}
+
+#[test]
+fn a_contradictory_commit_changes_nothing() {
+    let disk = MemoryDisk::new();
+    let manifest = open(&disk).unwrap();
+    assert!(manifest.commit(&[create(1), create(1)]).is_err());
+    assert!(manifest.state().tables.is_empty());
+    manifest.commit(&[create(1)]).unwrap();
+}
+
+#[test]
+fn a_strange_directory_is_refused() {
+    let disk = MemoryDisk::new();
+    disk.create_dir_all(Path::new(DIR)).unwrap();
+    disk.create(&Path::new(DIR).join("photo.jpg")).unwrap();
+    let error = open(&disk).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("photo.jpg"), "{error}");
+}
+
+#[test]
+fn a_newer_format_and_a_second_opener_are_refused_by_name() {
+    let disk = MemoryDisk::new();
+    let manifest = open(&disk).unwrap();
+    assert_eq!(open(&disk).err().unwrap().kind(), ErrorKind::Locked);
+    drop(manifest);
+    let path = Path::new(DIR).join("FORMAT");
+    disk.remove(&path).unwrap();
+    disk.create(&path).unwrap().write_all_at(0, b"helenus-storage 9\n").unwrap();
+    let error = open(&disk).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Newer);
+    assert!(error.to_string().contains("version 9"), "{error}");
+}
+
+#[test]
+fn a_torn_tail_is_dropped_and_a_vouched_frame_is_not() {
+    let disk = MemoryDisk::new();
+    let manifest = open(&disk).unwrap();
+    manifest.commit(&[create(1)]).unwrap();
+    manifest.commit(&[create(2)]).unwrap();
+    drop(manifest);
+    let path = Path::new(DIR).join("manifest-0000000001");
+    let file = disk.open_write(&path).unwrap();
+    let len = file.len().unwrap();
+    // The last confirmation is 17 bytes; cutting into it loses nothing.
+    file.set_len(len - 5).unwrap();
+    drop(file);
+    assert_eq!(open(&disk).unwrap().state().tables.len(), 2);
+}
+
+#[test]
+fn every_flipped_bit_is_named_or_harmless() {
+    let disk = MemoryDisk::new();
+    let manifest = open(&disk).unwrap();
+    (1..=4).for_each(|table| manifest.commit(&[create(table)]).unwrap());
+    let state = manifest.state();
+    drop(manifest);
+    let mut refused = 0;
+    for name in ["CURRENT", "FORMAT", "manifest-0000000001"] {
+        let path = Path::new(DIR).join(name);
+        let len = disk.open(&path).unwrap().len().unwrap();
+        for bit in 0..len * 8 {
+            let copy = copy(&disk);
+            let file = copy.open_write(&path).unwrap();
+            let mut byte = [0];
+            file.read_exact_at(bit / 8, &mut byte).unwrap();
+            file.write_all_at(bit / 8, &[byte[0] ^ 1 << (bit % 8)]).unwrap();
+            match open(&copy) {
+                Ok(manifest) => assert_eq!(manifest.state(), state, "{name} bit {bit}"),
+                Err(error) => {
+                    refused += 1;
+                    assert!(error.to_string().contains(DIR), "{error}");
+                }
+            }
+        }
+    }
+    assert!(refused > 1000, "only {refused} flips were noticed");
+}
