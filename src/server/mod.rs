@@ -6,11 +6,15 @@
 
 mod connection;
 mod events;
+#[cfg(test)]
+mod fake;
 mod handler;
 mod limits;
 mod listener;
 mod socket;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 pub use connection::{CQL_VERSION, Connection, Services, Turn};
 pub use events::{EVENTS_KEPT, EventHub, Lagged, Subscription};

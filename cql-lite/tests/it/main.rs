@@ -4,3 +4,4 @@
 mod parser;
 mod types_gen;
 mod types_key;
+mod types_text;
