@@ -7,5 +7,6 @@ mod log_crash;
 mod log_damage;
 mod log_rig;
 mod log_script;
+mod log_threads;
 mod smoke;
 mod sstable;
