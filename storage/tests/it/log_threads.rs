@@ -6,14 +6,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use helenus_platform::clock::{Clock, RealClock};
+use helenus_platform::disk::faulty::Call;
 use helenus_platform::disk::{Disk, RealDisk};
 use helenus_platform::random::RealRandom;
 use helenus_storage::log::{
     Append, CommitLog, Durability, LogOptions, LogRecord, Replay, ReplaySegment, SyncStep,
 };
 use helenus_storage::model::{LogPosition, TableId};
+
+use crate::log_rig::Rig;
 
 const WRITERS: u64 = 4;
 const RECORDS: u64 = 3_000;
@@ -147,4 +151,40 @@ fn many_writers_and_one_worker_lose_nothing_in_any_mode() {
         }
         assert!(log.recycle(&|_, _, _| true).unwrap() > 5);
     }
+}
+
+#[test]
+fn a_second_worker_writes_while_the_first_is_in_a_long_sync() {
+    let disk = crate::log_rig::disk(1);
+    let sync_every = Duration::from_secs(1);
+    let durability = Durability::Periodic { sync_every, pace: Duration::ZERO };
+    let options = LogOptions { durability, ..LogOptions::default() };
+    let (rig, _) = Rig::open(&disk, &options).unwrap();
+    rig.append(b"first", 1);
+    rig.settle();
+    rig.clock.advance(sync_every);
+    let (entered, leave) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (told, awaited) = (entered.clone(), leave.clone());
+    disk.slow(Some(Arc::new(move |call| {
+        if call == Call::Sync {
+            told.store(true, Ordering::SeqCst);
+            while !awaited.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+        }
+    })));
+    thread::scope(|scope| {
+        scope.spawn(|| rig.log.sync_step());
+        while !entered.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        let second = rig.append(b"second", 1);
+        rig.log.sync_step();
+        let (written, durable) = (rig.log.written(), rig.log.durable());
+        leave.store(true, Ordering::SeqCst);
+        assert!(written >= second.end);
+        assert!(durable < second.end);
+    });
+    let durable = rig.log.durable();
+    assert!(durable > LogPosition::START && durable < rig.log.written());
 }
