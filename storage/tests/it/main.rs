@@ -1,6 +1,7 @@
 //! The engine's integration tests: against a model, against a disk with faults, path by path.
 
 mod collect;
+mod format_docs;
 mod harness;
 mod log_basic;
 mod log_crash;
