@@ -9,10 +9,13 @@ use cql_lite::wire::{
     ResponseWriter, ResultBody,
 };
 use helenus_platform::channel::{Receiver, Sender, bounded};
+use helenus_platform::clock::ManualClock;
 use helenus_platform::random::{Random, SeededRandom};
 use helenus_platform::signal::Signal;
 
 use super::handler::{Answer, Handled, Handler, Position, RequestContext};
+use super::{EventHub, Limits, ServerMetrics, Services};
+use crate::telemetry::Registry;
 
 /// Understands `void`, `hold N`, `rows N` (one row of N bytes), `use KS`, `work N`, `panic`,
 /// `silent`, `later` (answered by [`FakeHandler::finish_later`]) and `later panic`.
@@ -33,6 +36,22 @@ impl FakeHandler {
             calls: AtomicUsize::new(0),
             gate: Mutex::new(Vec::new()),
         })
+    }
+
+    /// What a server with this handler needs.
+    pub(super) fn services(
+        self: &Arc<Self>,
+        limits: Limits,
+        clock: Arc<ManualClock>,
+        registry: &Registry,
+    ) -> Services {
+        Services {
+            handler: self.clone(),
+            events: EventHub::new(),
+            limits: Arc::new(limits),
+            clock,
+            metrics: Arc::new(ServerMetrics::new(registry)),
+        }
     }
 
     pub(super) fn advance(&self, watermark: u64) {

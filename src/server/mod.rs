@@ -11,6 +11,7 @@ mod fake;
 mod handler;
 mod limits;
 mod listener;
+mod metrics;
 mod socket;
 mod stop;
 #[cfg(test)]
@@ -21,3 +22,4 @@ pub use events::{EVENTS_KEPT, EventHub, Lagged, Subscription};
 pub use handler::{Answer, Client, Handled, Handler, Position, RequestContext, TurnBudget};
 pub use limits::Limits;
 pub use listener::Server;
+pub use metrics::ServerMetrics;

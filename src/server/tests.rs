@@ -16,6 +16,7 @@ use helenus_platform::runtime::{Runtime, SimRuntime, TokioRuntime};
 
 use super::fake::{FakeHandler, VOID, message};
 use super::*;
+use crate::telemetry::Registry;
 
 const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 /// More polls than any of these tests needs.
@@ -66,23 +67,22 @@ struct World {
     network: MemoryNetwork,
     handler: Arc<FakeHandler>,
     services: Services,
+    registry: Arc<Registry>,
 }
 
 impl World {
     fn new(seed: u64, limits: Limits) -> World {
         let clock = Arc::new(ManualClock::new(0));
         let handler = FakeHandler::new();
-        let services = Services {
-            handler: handler.clone(),
-            events: EventHub::new(),
-            limits: Arc::new(limits),
-        };
+        let registry = Arc::new(Registry::new());
+        let services = handler.services(limits, clock.clone(), &registry);
         World {
             runtime: Arc::new(SimRuntime::new(seed, clock.clone())),
             clock,
             network: MemoryNetwork::new(),
             handler,
             services,
+            registry,
         }
     }
 
@@ -140,6 +140,15 @@ fn many_clients_are_served_at_once_and_the_same_seed_is_the_same_run() {
                 assert_eq!(seen, (0..100).collect::<Vec<_>>());
             }
             assert_eq!(server.connections(), 3);
+            let text = world.registry.render();
+            for line in [
+                "helenus_connections 3",
+                "helenus_connections_accepted_total 3",
+                "helenus_request_seconds_count{kind=\"query\"} 300",
+                "helenus_error_answers_total 0",
+            ] {
+                assert!(text.contains(&format!("{line}\n")), "{line}\n{text}");
+            }
         })
         .1
     };
@@ -285,11 +294,8 @@ fn a_server_that_stops_answers_what_it_has_taken() {
 fn a_real_socket_works_too() {
     let runtime = Arc::new(TokioRuntime::new(2).unwrap());
     let handler = FakeHandler::new();
-    let services = Services {
-        handler: handler.clone(),
-        events: EventHub::new(),
-        limits: Arc::new(Limits::default()),
-    };
+    let clock = Arc::new(ManualClock::new(0));
+    let services = handler.services(Limits::default(), clock, &Registry::new());
     let inner: Arc<dyn Runtime> = runtime.clone();
     runtime.block_on(async move {
         let server = Server::start(&TokioNetwork, inner, ADDRESS, services).await.unwrap();

@@ -3,9 +3,11 @@
 use std::task::{Context, Poll};
 
 use cql_lite::wire::{ClientCodec, Query, QueryOptions, Request};
+use helenus_platform::clock::ManualClock;
 
 use super::super::*;
 use crate::server::fake::FakeHandler;
+use crate::telemetry::Registry;
 
 /// A connection and its client, with bytes carried by hand.
 pub(super) struct Talk {
@@ -19,9 +21,9 @@ pub(super) struct Talk {
 impl Talk {
     pub(super) fn with_limits(version: ProtocolVersion, lz4: bool, limits: Limits) -> Self {
         let handler = FakeHandler::new();
-        let events = EventHub::new();
-        let services =
-            Services { handler: handler.clone(), events: events.clone(), limits: Arc::new(limits) };
+        let clock = Arc::new(ManualClock::new(0));
+        let services = handler.services(limits, clock, &Registry::new());
+        let events = services.events.clone();
         let connection = Connection::new(services, ([127, 0, 0, 1], 1).into());
         let codec = ClientCodec::new(version, lz4);
         Talk { handler, events, connection, codec, apart: Vec::new() }
@@ -68,7 +70,7 @@ impl Talk {
         let mut context = Context::from_waker(Waker::noop());
         for mut request in std::mem::take(&mut self.apart) {
             match std::pin::Pin::new(&mut request).poll(&mut context) {
-                Poll::Ready(answer) => self.connection.complete(answer),
+                Poll::Ready(completed) => self.connection.complete(completed),
                 Poll::Pending => self.apart.push(request),
             }
         }
