@@ -57,11 +57,11 @@ pub enum Selector {
     /// `count(*)`
     CountRows(Position),
     /// `writetime(c)`, `maxwritetime(c)`, `ttl(c)`
-    CellInfo(CellInfo),
+    CellInfo(Box<CellInfo>),
     /// `CAST(x AS type)`
     Cast(Box<SelectorCast>),
     /// `f(x, …)`
-    Function(SelectorCall),
+    Function(Box<SelectorCall>),
     /// `(type)x`
     TypeHint(Box<SelectorTypeHint>),
     /// `(x, …)`: a tuple, or with a single element perhaps only grouping.

@@ -22,7 +22,7 @@ pub enum Term {
     /// `{field: v, …}`; at least one field.
     Udt(UdtLiteral),
     /// `f(a, b, …)`
-    Function(FunctionCall),
+    Function(Box<FunctionCall>),
     /// `(type)term`
     TypeHint(Box<TypeHint>),
     /// `CAST(term AS type)`

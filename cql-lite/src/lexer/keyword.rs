@@ -26,7 +26,7 @@ macro_rules! keywords {
             pub const ALL: &'static [Keyword] = &[$(Keyword::$variant),*];
 
             /// The word, in lower case.
-            pub fn word(self) -> &'static str {
+            pub const fn word(self) -> &'static str {
                 match self { $(Keyword::$variant => $word,)* }
             }
 
@@ -47,16 +47,49 @@ macro_rules! keywords {
 /// The longest keyword, in bytes.
 const KEYWORD_LENGTH_MAX: usize = 14;
 
+/// How many places the hash table has; about three times the number of keywords.
+const TABLE_SIZE: usize = 512;
+
+/// Keywords by the hash of their words; one whose place is taken is in the next free one.
+static TABLE: [Option<Keyword>; TABLE_SIZE] = table();
+
+/// The place of a word in the table; its case does not matter.
+const fn place(mut word: &[u8]) -> usize {
+    let mut hash: u32 = 0x811C_9DC5;
+    while let [first, rest @ ..] = word {
+        hash = (hash ^ first.to_ascii_lowercase() as u32).wrapping_mul(0x0100_0193);
+        word = rest;
+    }
+    (hash ^ (hash >> 15)) as usize % TABLE_SIZE
+}
+
+#[expect(clippy::indexing_slicing, reason = "it runs in the compiler, and get_mut cannot")]
+const fn table() -> [Option<Keyword>; TABLE_SIZE] {
+    let mut table = [None; TABLE_SIZE];
+    let mut index = 0;
+    while index < Keyword::ALL.len() {
+        let keyword = Keyword::ALL[index];
+        let mut free = place(keyword.word().as_bytes());
+        while table[free].is_some() {
+            free = (free + 1) % TABLE_SIZE;
+        }
+        table[free] = Some(keyword);
+        index += 1;
+    }
+    table
+}
+
 impl Keyword {
     /// The keyword that `word` is, in any case.
     pub fn lookup(word: &[u8]) -> Option<Keyword> {
-        let mut lower = [0; KEYWORD_LENGTH_MAX];
-        let lower = lower.get_mut(..word.len())?;
-        lower.copy_from_slice(word);
-        lower.make_ascii_lowercase();
-        let index =
-            Keyword::ALL.binary_search_by(|keyword| keyword.word().as_bytes().cmp(lower)).ok()?;
-        Keyword::ALL.get(index).copied()
+        if word.len() > KEYWORD_LENGTH_MAX {
+            return None;
+        }
+        let (before, after) = TABLE.split_at_checked(place(word))?;
+        let places = after.iter().chain(before);
+        places
+            .map_while(|place| *place)
+            .find(|keyword| keyword.word().as_bytes().eq_ignore_ascii_case(word))
     }
 }
 
@@ -222,6 +255,12 @@ keywords! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_keyword_is_longer_than_the_longest() {
+        let longest = Keyword::ALL.iter().map(|keyword| keyword.word().len()).max();
+        assert_eq!(longest, Some(KEYWORD_LENGTH_MAX));
+    }
 
     #[test]
     fn every_keyword_is_found_in_any_case() {

@@ -47,8 +47,9 @@ pub struct Lexer<'a> {
     offset: usize,
     line: u32,
     line_start: usize,
-    /// How many more bytes than UTF-16 units lie between the line's start and `offset`.
-    wide: usize,
+    /// How many more bytes than UTF-16 units lie between the line's start and `offset`. Within a
+    /// character it may be wrong, even negative.
+    wide: isize,
 }
 
 impl<'a> Lexer<'a> {
@@ -68,13 +69,13 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token that matters to the grammar.
-    pub fn next_token(&mut self) -> Result<Token, LexError> {
+    pub fn next_token(&mut self) -> Result<Token, Box<LexError>> {
         while self.skip_hidden()? {}
         self.read()
     }
 
     /// Skips one run of white space or one comment, and says whether there was one.
-    pub fn skip_hidden(&mut self) -> Result<bool, LexError> {
+    pub fn skip_hidden(&mut self) -> Result<bool, Box<LexError>> {
         let rest = self.rest();
         let length = match rest {
             [b' ' | b'\t' | b'\r' | b'\n', ..] => {
@@ -103,7 +104,7 @@ impl<'a> Lexer<'a> {
 
     /// Where the next token begins.
     fn position(&self) -> Position {
-        let column = self.offset - self.line_start - self.wide;
+        let column = (self.offset - self.line_start).saturating_add_signed(-self.wide);
         Position { line: self.line, column: u32::try_from(column).unwrap_or(u32::MAX) }
     }
 
@@ -119,7 +120,7 @@ impl<'a> Lexer<'a> {
                 // Bytes after the first of a character count for nothing, but a character of
                 // four bytes is two UTF-16 units.
                 0x80..=0xBF => self.wide += 1,
-                0xF0.. => self.wide = self.wide.saturating_sub(1),
+                0xF0.. => self.wide -= 1,
                 _ => {}
             }
         }
@@ -127,21 +128,21 @@ impl<'a> Lexer<'a> {
     }
 
     /// The error for a character here that had to be `expected`.
-    fn mismatch(&self, expected: &'static str) -> LexError {
+    fn mismatch(&self, expected: &'static str) -> Box<LexError> {
         let found = self.found();
         let message = match expected {
             "" => format!("mismatched character {} expecting set null", display(found)),
             _ => format!("mismatched character {} expecting '{expected}'", display(found)),
         };
         let expected = Some(expected).filter(|expected| !expected.is_empty());
-        LexError { position: self.position(), found, expected, message }
+        Box::new(LexError { position: self.position(), found, expected, message })
     }
 
     fn found(&self) -> Option<char> {
         self.input.get(self.offset..).and_then(|rest| rest.chars().next())
     }
 
-    fn read(&mut self) -> Result<Token, LexError> {
+    fn read(&mut self) -> Result<Token, Box<LexError>> {
         let (start, position) = (self.offset, self.position());
         let rest = self.rest();
         let kind = match rest.first() {
@@ -167,7 +168,7 @@ impl<'a> Lexer<'a> {
         quote: u8,
         quote_text: &'static str,
         kind: TokenKind,
-    ) -> Result<TokenKind, LexError> {
+    ) -> Result<TokenKind, Box<LexError>> {
         let rest = self.rest();
         let mut end = 1;
         loop {
@@ -186,7 +187,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// `$$text$$`
-    fn dollar_text(&mut self) -> Result<TokenKind, LexError> {
+    fn dollar_text(&mut self) -> Result<TokenKind, Box<LexError>> {
         let rest = self.rest();
         if rest.get(1) != Some(&b'$') {
             self.advance(1);
@@ -201,7 +202,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// A UUID, if one begins here.
-    fn uuid(&mut self) -> Result<Option<TokenKind>, LexError> {
+    fn uuid(&mut self) -> Result<Option<TokenKind>, Box<LexError>> {
         match number::uuid(self.rest()) {
             UuidMatch::No => Ok(None),
             UuidMatch::Yes(length) => {
@@ -215,7 +216,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn number_or_uuid(&mut self) -> Result<TokenKind, LexError> {
+    fn number_or_uuid(&mut self) -> Result<TokenKind, Box<LexError>> {
         if let Some(uuid) = self.uuid()? {
             return Ok(uuid);
         }
@@ -244,7 +245,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn word_or_uuid(&mut self) -> Result<TokenKind, LexError> {
+    fn word_or_uuid(&mut self) -> Result<TokenKind, Box<LexError>> {
         if let Some(uuid) = self.uuid()? {
             return Ok(uuid);
         }
@@ -289,7 +290,7 @@ impl<'a> Lexer<'a> {
         Symbol::Minus.into()
     }
 
-    fn symbol(&mut self) -> Result<TokenKind, LexError> {
+    fn symbol(&mut self) -> Result<TokenKind, Box<LexError>> {
         let (symbol, length) = match self.rest() {
             [b'!', b'=', ..] => (Symbol::NotEqual, 2),
             [b'<', b'=', ..] => (Symbol::LessOrEqual, 2),
@@ -307,7 +308,7 @@ impl<'a> Lexer<'a> {
         Ok(symbol.into())
     }
 
-    fn single_symbol(&self, byte: u8) -> Result<Symbol, LexError> {
+    fn single_symbol(&self, byte: u8) -> Result<Symbol, Box<LexError>> {
         Ok(match byte {
             b'(' => Symbol::OpenParen,
             b')' => Symbol::CloseParen,
@@ -330,7 +331,8 @@ impl<'a> Lexer<'a> {
             _ => {
                 let found = self.found();
                 let message = format!("no viable alternative at character {}", display(found));
-                return Err(LexError { position: self.position(), found, expected: None, message });
+                let position = self.position();
+                return Err(Box::new(LexError { position, found, expected: None, message }));
             }
         })
     }

@@ -270,7 +270,7 @@ impl Parser<'_> {
     /// Whether a name stands after the next token, which is then no table's name.
     fn names_follow(&mut self) -> bool {
         let kind = self.peek_at(1).kind;
-        kind == TokenKind::String || Self::is_identifier(kind)
+        kind == TokenKind::String || Self::is_identifier(kind) || Self::is_function_name(kind)
     }
 
     fn all_of_something(&mut self) -> bool {

@@ -22,9 +22,11 @@ pub(super) struct Parser<'a> {
     /// Where the last token taken ends, in bytes.
     last_end: usize,
     /// The first place where the text stops being tokens, once it was looked at.
-    lex_error: Option<LexError>,
+    lex_error: Option<Box<LexError>>,
     markers: usize,
     depth: usize,
+    /// The first place where something was nested too deeply.
+    too_deep: Option<Position>,
 }
 
 /// A place to return to.
@@ -48,6 +50,7 @@ impl<'a> Parser<'a> {
             lex_error: None,
             markers: 0,
             depth: 0,
+            too_deep: None,
         }
     }
 
@@ -89,11 +92,20 @@ impl<'a> Parser<'a> {
     }
 
     /// The token `distance` after the next; after the end, the end again.
+    #[inline]
     pub(super) fn peek_at(&mut self, distance: usize) -> Token {
         debug_assert!(distance < LOOKAHEAD_MAX, "no rule looks further");
+        if self.ahead_count <= distance {
+            self.look_ahead(distance);
+        }
+        self.ahead.get(distance).copied().unwrap_or(NO_TOKEN)
+    }
+
+    #[inline(never)]
+    fn look_ahead(&mut self, distance: usize) {
         while self.ahead_count <= distance {
-            let token = match self.ahead_count.checked_sub(1).and_then(|last| self.ahead.get(last))
-            {
+            let last = self.ahead_count.checked_sub(1).and_then(|last| self.ahead.get(last));
+            let token = match last {
                 Some(last) if matches!(last.kind, TokenKind::End | TokenKind::Invalid) => *last,
                 _ => self.lex(),
             };
@@ -102,7 +114,6 @@ impl<'a> Parser<'a> {
             }
             self.ahead_count += 1;
         }
-        self.ahead.get(distance).copied().unwrap_or(NO_TOKEN)
     }
 
     fn lex(&mut self) -> Token {
@@ -117,6 +128,7 @@ impl<'a> Parser<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn peek(&mut self) -> Token {
         self.peek_at(0)
     }
@@ -129,13 +141,15 @@ impl<'a> Parser<'a> {
     pub(super) fn take(&mut self) -> Token {
         let token = self.peek();
         if !matches!(token.kind, TokenKind::End | TokenKind::Invalid) {
-            self.ahead.copy_within(1.., 0);
+            // Mostly there is no more than this one.
+            self.ahead.copy_within(1..self.ahead_count, 0);
             self.ahead_count -= 1;
             self.last_end = token.end;
         }
         token
     }
 
+    #[inline]
     pub(super) fn at(&mut self, kind: impl Into<TokenKind>) -> bool {
         self.peek().kind == kind.into()
     }
@@ -214,8 +228,8 @@ impl<'a> Parser<'a> {
     pub(super) fn nested<T>(&mut self, rule: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         if self.depth == NESTING_MAX {
             let position = self.position();
-            let message = format!("{position} nested too deeply (more than {NESTING_MAX} levels)");
-            return Err(Box::new(Failure::Rule { message, position }));
+            self.too_deep.get_or_insert(position);
+            return self.mismatch("less nesting");
         }
         self.depth += 1;
         let result = rule(self);
@@ -246,9 +260,14 @@ impl<'a> Parser<'a> {
         self.fail(Failure::Rule { message, position })
     }
 
-    /// Fails, unless the text had already stopped being tokens: that is told first.
+    /// Fails; yet if the text had already stopped being tokens, or something is nested too deeply
+    /// (which nothing that is tried instead can mend), that is told.
     fn fail<T>(&mut self, failure: Failure) -> Parsed<T> {
-        let failure = self.lex_error.clone().map_or(failure, Failure::Lex);
+        if let Some(position) = self.too_deep {
+            let message = format!("{position} nested too deeply (more than {NESTING_MAX} levels)");
+            return Err(Box::new(Failure::Rule { message, position }));
+        }
+        let failure = self.lex_error.as_deref().cloned().map_or(failure, Failure::Lex);
         Err(Box::new(failure))
     }
 

@@ -152,13 +152,10 @@ fn spans_around(input: &str, decision: &Token, near: &Token) -> (Vec<Span>, usiz
 
 /// Where a token's text ends when laid over its source from the beginning, as Cassandra does.
 fn text_end(input: &str, token: &Token) -> usize {
-    let length = match token.kind {
-        TokenKind::QuotedName | TokenKind::String => token.text(input).len(),
-        _ => token.end - token.start,
-    };
-    let mut end = (token.start + length).min(token.end);
-    while !input.is_char_boundary(end) {
-        end += 1;
+    if !matches!(token.kind, TokenKind::QuotedName | TokenKind::String) {
+        return token.end;
     }
-    end
+    let length = token.text(input).chars().count();
+    let end = token.source(input).char_indices().nth(length);
+    end.map_or(token.end, |(offset, _)| token.start + offset)
 }

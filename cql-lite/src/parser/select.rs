@@ -70,11 +70,13 @@ impl Parser<'_> {
         !is_column
     }
 
-    /// Whether `AS`, at `distance`, is followed by an alias, so that it is not itself a column.
+    /// Whether `AS`, at `distance`, is followed by an alias or by the type of a CAST, so that it
+    /// is not itself a column.
     fn alias_follows(&mut self, distance: usize) -> bool {
         Self::is_identifier(self.peek_at(distance + 1).kind)
             && (self.at_ahead(distance + 2, Keyword::From)
-                || self.at_ahead(distance + 2, Symbol::Comma))
+                || self.at_ahead(distance + 2, Symbol::Comma)
+                || self.at_ahead(distance + 2, Symbol::CloseParen))
     }
 
     /// `*` or a list.
@@ -206,7 +208,7 @@ impl Parser<'_> {
         if let Ok(length) = self.function_name_length() {
             let name = self.take_function_name(length);
             let arguments = self.bracketed_selectors(Symbol::CloseParen)?;
-            return Ok(Selector::Function(SelectorCall { name, arguments }));
+            return Ok(Selector::Function(Box::new(SelectorCall { name, arguments })));
         }
         self.identifier().map(Selector::Column)
     }
@@ -243,7 +245,7 @@ impl Parser<'_> {
         let column = self.identifier()?;
         let path = self.path_steps()?;
         self.expect(Symbol::CloseParen)?;
-        Ok(Some(Selector::CellInfo(CellInfo { kind, column, path, position })))
+        Ok(Some(Selector::CellInfo(Box::new(CellInfo { kind, column, path, position }))))
     }
 
     fn selector_cast(&mut self) -> Parsed<Selector> {
@@ -280,13 +282,10 @@ impl Parser<'_> {
             TokenKind::Keyword(Keyword::As) => !self.alias_follows(0),
             TokenKind::Keyword(Keyword::Per) => !self.at_ahead(1, Keyword::Partition),
             TokenKind::Keyword(Keyword::Null | Keyword::Token) => true,
+            TokenKind::Symbol(Symbol::Colon) => Self::is_identifier(self.peek_at(1).kind),
             TokenKind::Symbol(symbol) => matches!(
                 symbol,
-                Symbol::OpenParen
-                    | Symbol::OpenBracket
-                    | Symbol::OpenBrace
-                    | Symbol::Question
-                    | Symbol::Colon
+                Symbol::OpenParen | Symbol::OpenBracket | Symbol::OpenBrace | Symbol::Question
             ),
             kind => Self::begins_literal(kind) || Self::is_identifier(kind),
         }

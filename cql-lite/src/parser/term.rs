@@ -3,7 +3,7 @@
 use super::cursor::{Parsed, Parser};
 use crate::ast::{
     Arithmetic, ArithmeticOperator, ArithmeticStep, BindMarker, Cast, FunctionCall, Literal,
-    LiteralKind, MapLiteral, Negate, QualifiedName, Sequence, Term, TypeHint, UdtLiteral,
+    LiteralKind, MapLiteral, Negate, QualifiedName, Sequence, Term, TypeHint, TypeKind, UdtLiteral,
 };
 use crate::lexer::{Keyword, Symbol, Token, TokenKind};
 
@@ -82,7 +82,7 @@ impl Parser<'_> {
             TokenKind::Symbol(Symbol::OpenBrace) => self.braced(),
             TokenKind::Symbol(Symbol::OpenParen) => self.parenthesized(),
             TokenKind::Keyword(Keyword::Cast) if self.at_ahead(1, Symbol::OpenParen) => self.cast(),
-            _ => self.function_call().map(Term::Function),
+            _ => self.function_call().map(Box::new).map(Term::Function),
         }
     }
 
@@ -209,9 +209,16 @@ impl Parser<'_> {
     /// A tuple or a type hint.
     fn parenthesized(&mut self) -> Parsed<Term> {
         let position = self.position();
+        let checkpoint = self.checkpoint();
         if let Some(type_name) = self.parenthesized_type() {
-            let term = self.nested(Self::simple_term)?;
-            return Ok(Term::TypeHint(Box::new(TypeHint { type_name, term, position })));
+            // A string in parentheses is a tuple, unless it can only be the name of a class.
+            let is_tuple =
+                matches!(type_name.kind, TypeKind::Custom(_)) && !self.begins_simple_term();
+            if !is_tuple {
+                let term = self.nested(Self::simple_term)?;
+                return Ok(Term::TypeHint(Box::new(TypeHint { type_name, term, position })));
+            }
+            self.restore(checkpoint);
         }
         if Self::is_identifier(self.peek_at(1).kind)
             && !self.at_ahead(2, Symbol::OpenParen)
@@ -220,6 +227,25 @@ impl Parser<'_> {
             return self.no_viable_at(2);
         }
         Ok(Term::Tuple(self.tuple()?))
+    }
+
+    /// Whether the next token begins what a type hint can stand before.
+    fn begins_simple_term(&mut self) -> bool {
+        match self.peek().kind {
+            TokenKind::Keyword(Keyword::Null) => true,
+            TokenKind::Keyword(Keyword::Cast) => self.at_ahead(1, Symbol::OpenParen),
+            // A named marker, unless the colon is a map's and a function comes after it.
+            TokenKind::Symbol(Symbol::Colon) => {
+                Self::is_identifier(self.peek_at(1).kind)
+                    && !self.at_ahead(2, Symbol::OpenParen)
+                    && !self.at_ahead(2, Symbol::Dot)
+            }
+            TokenKind::Symbol(symbol) => matches!(
+                symbol,
+                Symbol::OpenParen | Symbol::OpenBracket | Symbol::OpenBrace | Symbol::Question
+            ),
+            kind => Self::begins_literal(kind) || self.function_name_length().is_ok(),
+        }
     }
 
     /// `(a, b, …)`

@@ -110,7 +110,8 @@ impl Parser<'_> {
     fn frozen(&mut self, inner: Box<TypeName>) -> Parsed<TypeKind> {
         if matches!(inner.kind, TypeKind::Native(_) | TypeKind::Custom(_)) {
             let message = format!(
-                "frozen<> is only allowed on collections, tuples, and user-defined types (got {inner})"
+                "frozen<> is only allowed on collections, tuples, and user-defined types \
+                 (got {inner})"
             );
             return self.rule_broken(inner.position, message);
         }

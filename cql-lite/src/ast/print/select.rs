@@ -74,11 +74,21 @@ impl Display for Selector {
             Selector::MapOrUdt(map) => entries(f, &map.entries),
             Selector::Path(path) => {
                 path.base.fmt(f)?;
+                when(f, ends_with_constant(&path.base), " ")?;
                 separated(f, &path.steps, "")
             }
             Selector::Arithmetic(arithmetic) => arithmetic.fmt(f),
             Selector::Negate(negate) => write!(f, "- {}", negate.operand),
         }
+    }
+}
+
+/// Whether a dot after the expression could be taken for a decimal point.
+fn ends_with_constant(selector: &Selector) -> bool {
+    match selector {
+        Selector::Term(_) => true,
+        Selector::TypeHint(hint) => ends_with_constant(&hint.selector),
+        _ => false,
     }
 }
 
