@@ -7,4 +7,3 @@ pub mod error;
 pub mod node;
 pub mod schema;
 pub mod server;
-pub mod telemetry;

@@ -13,7 +13,8 @@ use helenus_platform::net::Stream;
 use helenus_platform::runtime::{BoxFuture, Runtime};
 use helenus_platform::signal::Slot;
 
-use super::connection::{Completed, Connection, PendingRequest, Turn};
+use super::connection::{Connection, PendingRequest, Turn};
+use super::handler::Answer;
 use super::stop::Stop;
 
 /// Answers that wait for their connection; tasks with further ones wait with them in hand.
@@ -26,9 +27,9 @@ pub(super) struct Socket {
     stream: Box<dyn Stream>,
     connection: Connection,
     runtime: Arc<dyn Runtime>,
-    answers: Receiver<Completed>,
+    answers: Receiver<Answer>,
     /// Cloned for every request that is executed apart.
-    answering: Sender<Completed>,
+    answering: Sender<Answer>,
     /// Raised when this connection is gone: cancels what is executed apart.
     gone: Arc<Stop>,
     /// Raised when the server stops.
@@ -129,11 +130,9 @@ impl Socket {
                 Turn::NeedInput(missing) => {
                     let max = Connection::read_bytes(missing);
                     let input = self.connection.input();
-                    let read = ready!(self.stream.poll_read(context, input, max))?;
-                    if read == 0 {
+                    if ready!(self.stream.poll_read(context, input, max))? == 0 {
                         return Poll::Ready(Ok(()));
                     }
-                    self.connection.received(read);
                 }
             }
         }
@@ -162,7 +161,7 @@ struct Apart {
     request: PendingRequest,
     gone: Arc<Stop>,
     slot: Slot,
-    answering: Sender<Completed>,
+    answering: Sender<Answer>,
 }
 
 impl Apart {

@@ -82,6 +82,8 @@ metrics! {
     compaction_bytes_read,
     /// Bytes of SSTables written by compactions.
     compaction_bytes_written,
+    /// Rows of which compaction left nothing.
+    rows_purged,
     /// Compactions that failed.
     compaction_failures,
     /// Times that purging was suspended because the clock jumped.

@@ -36,6 +36,9 @@ pub struct Options {
     pub clock_jump_max_seconds: i64,
     /// A restart later than this after the last recorded time suspends purging.
     pub clock_gap_max_seconds: i64,
+    /// Compaction takes a cell for expired only this long after its expiry: a request may have
+    /// an earlier idea of the time than this node, and must see the same everywhere.
+    pub expiry_margin_seconds: i64,
     /// Start although the commit log is damaged below its durable position, dropping the
     /// damaged part. Loses acknowledged writes; an operator's last resort.
     pub skip_damaged_log: bool,
@@ -61,6 +64,7 @@ impl Options {
             sstable_bytes_target: 256 << 20,
             clock_jump_max_seconds: 3600,
             clock_gap_max_seconds: 10 * 24 * 3600,
+            expiry_margin_seconds: 3600,
             skip_damaged_log: false,
             #[cfg(any(test, feature = "planted-faults"))]
             planted_fault: None,

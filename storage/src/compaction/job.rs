@@ -71,7 +71,9 @@ impl CompactionJob {
             return Ok(JobStep::Again);
         }
         let files = rewrite.output.finish()?;
+        let dropped = rewrite.dropped;
         self.finish(shared, files)?;
+        shared.metrics.rows_purged.add(dropped);
         Ok(JobStep::Done)
     }
 
@@ -132,11 +134,11 @@ fn purge_rule<'a>(
     let PurgeTime { now, is_suspended } = shared.trusted.now();
     let grace = table.options.load().gc_grace_seconds;
     let grace_over_before = if is_suspended { i64::MIN } else { now.saturating_sub(grace) };
+    let now = now.saturating_sub(shared.options.expiry_margin_seconds);
     move |key| {
-        let hidden_from = if shared.purges_too_early() {
-            i64::MAX
-        } else {
-            hidden_from(&table.view.load(), inputs, key)
+        let hidden_from = match shared.purges_too_early() {
+            false => hidden_from(&table.view.load(), inputs, key),
+            true => None,
         };
         Purge { now, grace_over_before, hidden_from }
     }

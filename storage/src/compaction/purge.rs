@@ -16,18 +16,20 @@ pub(crate) struct Purge {
     pub(crate) now: i64,
     /// Tombstones whose local deletion time is before this are past their grace.
     pub(crate) grace_over_before: i64,
-    /// The lowest timestamp of anything elsewhere that a tombstone could hide.
-    pub(crate) hidden_from: i64,
+    /// The lowest timestamp of anything elsewhere that a tombstone could hide; none if there is
+    /// nothing elsewhere.
+    pub(crate) hidden_from: Option<i64>,
 }
 
 impl Purge {
     /// Keeps everything that is not already hidden by what lies above it.
     pub(crate) const NOTHING: Purge =
-        Purge { now: i64::MIN, grace_over_before: i64::MIN, hidden_from: i64::MIN };
+        Purge { now: i64::MIN, grace_over_before: i64::MIN, hidden_from: Some(i64::MIN) };
 
     /// Whether a tombstone may go.
     pub(crate) fn purges(&self, timestamp: i64, local_deletion_time: i64) -> bool {
-        local_deletion_time < self.grace_over_before && timestamp < self.hidden_from
+        local_deletion_time < self.grace_over_before
+            && self.hidden_from.is_none_or(|hidden| timestamp < hidden)
     }
 
     /// What is left of a deletion.
@@ -41,7 +43,7 @@ impl Purge {
 }
 
 /// The lowest timestamp of anything that this partition may hold outside of `inputs`.
-pub(crate) fn hidden_from(view: &View, inputs: &[SsTableId], key: &PartitionKey) -> i64 {
+pub(crate) fn hidden_from(view: &View, inputs: &[SsTableId], key: &PartitionKey) -> Option<i64> {
     let tables = view
         .sstables()
         .iter()
@@ -51,7 +53,7 @@ pub(crate) fn hidden_from(view: &View, inputs: &[SsTableId], key: &PartitionKey)
         .memtables()
         .filter(|memtable| memtable.partition(key).is_some())
         .map(|memtable| memtable.min_timestamp());
-    tables.chain(memtables).min().unwrap_or(i64::MAX)
+    tables.chain(memtables).min()
 }
 
 #[cfg(test)]
@@ -60,10 +62,12 @@ mod tests {
 
     #[test]
     fn grace_and_older_data_both_keep_a_tombstone() {
-        let purge = Purge { now: 100, grace_over_before: 50, hidden_from: 1000 };
+        let purge = Purge { now: 100, grace_over_before: 50, hidden_from: Some(1000) };
         assert!(purge.purges(999, 49));
         assert!(!purge.purges(1000, 49));
         assert!(!purge.purges(999, 50));
+        assert!(!purge.purges(i64::MAX, 49));
+        assert!(Purge { hidden_from: None, ..purge }.purges(i64::MAX, 49));
         assert_eq!(purge.rest(Deletion::new(5, 5)), Deletion::NONE);
         assert_eq!(purge.rest(Deletion::NONE), Deletion::NONE);
         assert!(!Purge::NOTHING.purges(i64::MIN, 0));

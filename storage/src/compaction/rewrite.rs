@@ -19,6 +19,8 @@ pub(crate) struct Rewrite {
     /// Everything before this has been rewritten.
     bound: PartitionBound,
     scratch: Vec<u8>,
+    /// Rows of which nothing was left.
+    pub(crate) dropped: u64,
 }
 
 /// The partition that is being rewritten.
@@ -42,6 +44,7 @@ impl Rewrite {
             current: None,
             bound: PartitionBound::Min,
             scratch: Vec::new(),
+            dropped: 0,
         }
     }
 
@@ -119,6 +122,8 @@ impl Rewrite {
                     let row = Slice::copy(&self.scratch);
                     current.begin(&mut self.output)?;
                     self.output.push(&Unfiltered::Row { position, row })?;
+                } else {
+                    self.dropped += 1;
                 }
             }
             Step::Marker => {

@@ -14,6 +14,7 @@
 //! founding was cut off, provided that `log` and `tables` do not exist: they are created only
 //! after CURRENT is durable. Anything else is refused by name.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,9 +46,6 @@ impl Directory {
     pub(crate) fn open(disk: Arc<dyn Disk>, path: &Path) -> Result<Directory> {
         let io = |what: &'static str| move |error| Error::io(what, path, error);
         disk.create_dir_all(path).map_err(io("creating the data directory"))?;
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            disk.sync_dir(parent).map_err(io("creating the data directory"))?;
-        }
         check_ours(disk.as_ref(), path)?;
         let lock_path = path.join(LOCK);
         let lock = disk.lock(&lock_path, "helenus storage engine").map_err(|error| {
@@ -82,8 +80,24 @@ impl Directory {
         if self.exists(&path)? {
             return check_format(&path, &read_small(self.disk.as_ref(), &path)?);
         }
+        self.sync_ancestors()?;
         let text = format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n");
         self.replace(FORMAT, text.as_bytes())
+    }
+
+    /// Makes the directory's own name durable, and those of the directories above it, which may
+    /// be as new as it is.
+    fn sync_ancestors(&self) -> Result<()> {
+        let above = self.path.ancestors().skip(1);
+        for (index, ancestor) in above.filter(|path| !path.as_os_str().is_empty()).enumerate() {
+            match self.disk.sync_dir(ancestor) {
+                Ok(()) => {}
+                // What we may not even open, we have not created.
+                Err(error) if index > 0 && error.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(error) => return Err(Error::io("founding a data directory", ancestor, error)),
+            }
+        }
+        Ok(())
     }
 
     /// Whether the founding of this directory was cut off before a manifest was in force.

@@ -128,7 +128,9 @@ impl Cursor {
     ) -> Result<Read> {
         let mut work = self.work.take().unwrap_or_else(|| Box::new(Work::new(view())));
         let mut run = Run { cursor: self, work: &mut work, command, sink, context };
+        let tombstones = run.cursor.tombstones;
         let outcome = run.go_on(budget);
+        context.metrics.read_tombstones.add(self.tombstones - tombstones);
         self.newest = self.newest.max(work.walk.newest);
         if matches!(outcome, Ok(Read::NeedsBlocks(_) | Read::Yield)) {
             self.work = Some(work);

@@ -6,7 +6,20 @@ use helenus_storage::read::{Cursor, Flow, Read, ReadCommand, Sink};
 use helenus_storage::{Budget, Engine, Result};
 
 /// A live cell: column, path, timestamp, value, TTL, expiry.
-pub(crate) type CellOut = (u32, Option<Vec<u8>>, i64, Vec<u8>, u32, i64);
+pub(crate) type CellOut = (u32, Option<Vec<u8>>, i64, Bytes, u32, i64);
+
+/// A value that prints short.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_slice() {
+            [first, .., last] if first == last => write!(f, "{} x {first}", self.0.len()),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
 
 /// A live row: its liveness (timestamp, TTL, expiry) and cells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,7 +54,7 @@ fn of_cell(cell: &Cell<'_>) -> CellOut {
         dead => panic!("a reader was told of {dead:?}"),
     };
     let path = cell.path.map(<[u8]>::to_vec);
-    (cell.column.0, path, cell.timestamp, cell.value.to_vec(), ttl, expiry)
+    (cell.column.0, path, cell.timestamp, Bytes(cell.value.to_vec()), ttl, expiry)
 }
 
 /// Collects what it is told, and stops after so many rows and static-only partitions.

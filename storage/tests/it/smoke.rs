@@ -27,7 +27,7 @@ fn values(db: &Db) -> Vec<(u8, Vec<u8>)> {
     let command = ReadCommand::new(TABLE, Partitions::Range { start, end }, db.now());
     let partitions = read(db.engine(), &command, Cuts::NONE).unwrap();
     let mut values: Vec<(u8, Vec<u8>)> =
-        partitions.iter().map(|p| (p.key.key[1], p.rows[0].1.cells[0].3.clone())).collect();
+        partitions.iter().map(|p| (p.key.key[1], p.rows[0].1.cells[0].3.0.clone())).collect();
     values.sort();
     values
 }

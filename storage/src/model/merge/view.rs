@@ -106,7 +106,8 @@ fn write_live(
 
 /// Appends to `out` what compaction keeps at `now` (seconds since the epoch) of a merged row under
 /// the deletion `covering`: expired cells without their values, and no tombstone of which
-/// `purge(timestamp, local_deletion_time)` says that nothing older can hide behind it. Says
+/// `purge(timestamp, local_deletion_time)` says that nothing of that timestamp or an older one can
+/// hide behind it: for a deleted counter that is `i64::MAX`, since it hides every shard. Says
 /// whether anything is left; if not, nothing is appended.
 pub fn purge_row(
     row: RowRef<'_>,
@@ -151,7 +152,10 @@ fn purge_cell<'a>(cell: Cell<'a>, now: i64, purge: &dyn Fn(i64, i64) -> bool) ->
         return Some(cell);
     }
     let dead_since = cell.local_deletion_time().unwrap_or(i64::MAX);
-    if purge(cell.timestamp, dead_since) {
+    // A deleted counter hides shards of any timestamp.
+    let is_dead_counter = matches!(cell.kind, CellKind::CounterTombstone { .. });
+    let hides_up_to = if is_dead_counter { i64::MAX } else { cell.timestamp };
+    if purge(hides_up_to, dead_since) {
         return None;
     }
     match cell.kind {
