@@ -7,3 +7,4 @@ pub mod error;
 pub mod node;
 pub mod schema;
 pub mod server;
+pub mod telemetry;

@@ -3,7 +3,10 @@
 
 pub mod memory;
 pub mod real;
+#[cfg(test)]
+mod tests;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
@@ -51,4 +54,16 @@ pub trait Stream: Send {
 
     /// Tells the other side that nothing more will be written.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// Writes all of `bytes`.
+pub async fn write_all(stream: &mut dyn Stream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = poll_fn(|context| stream.poll_write(context, bytes)).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        bytes = bytes.get(written..).unwrap_or_default();
+    }
+    Ok(())
 }

@@ -124,12 +124,16 @@ async fn accept(mut listener: Box<dyn Listener>, shared: Arc<Shared>) {
 /// Starts a connection's task, or closes the connection if there are too many.
 fn serve(stream: Box<dyn Stream>, peer: SocketAddr, shared: &Arc<Shared>) {
     let max = shared.services.limits.connections_max;
+    let metrics = &shared.services.metrics;
     let open = shared.connections.open.fetch_add(1, Ordering::SeqCst);
+    metrics.connections.add(1);
     let guard = Open { shared: shared.clone() };
     if open >= max {
+        metrics.refused.increment();
         tracing::warn!(client = %peer, max, "refused: too many connections");
         return;
     }
+    metrics.accepted.increment();
     let connection = Connection::new(shared.services.clone(), peer);
     let socket = Socket::new(stream, connection, shared.runtime.clone(), shared.stop.clone());
     let task = async move {
@@ -149,6 +153,7 @@ struct Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        self.shared.services.metrics.connections.add(-1);
         self.shared.connections.open.fetch_sub(1, Ordering::SeqCst);
         self.shared.connections.closed.notify_all();
     }

@@ -6,14 +6,20 @@
 
 mod connection;
 mod events;
+#[cfg(test)]
+mod fake;
 mod handler;
 mod limits;
 mod listener;
+mod metrics;
 mod socket;
 mod stop;
+#[cfg(test)]
+mod tests;
 
 pub use connection::{CQL_VERSION, Connection, Services, Turn};
 pub use events::{EVENTS_KEPT, EventHub, Lagged, Subscription};
 pub use handler::{Answer, Client, Handled, Handler, Position, RequestContext, TurnBudget};
 pub use limits::Limits;
 pub use listener::Server;
+pub use metrics::ServerMetrics;

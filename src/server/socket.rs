@@ -13,8 +13,7 @@ use helenus_platform::net::Stream;
 use helenus_platform::runtime::{BoxFuture, Runtime};
 use helenus_platform::signal::Slot;
 
-use super::connection::{Connection, PendingRequest, Turn};
-use super::handler::Answer;
+use super::connection::{Completed, Connection, PendingRequest, Turn};
 use super::stop::Stop;
 
 /// Answers that wait for their connection; tasks with further ones wait with them in hand.
@@ -27,9 +26,9 @@ pub(super) struct Socket {
     stream: Box<dyn Stream>,
     connection: Connection,
     runtime: Arc<dyn Runtime>,
-    answers: Receiver<Answer>,
+    answers: Receiver<Completed>,
     /// Cloned for every request that is executed apart.
-    answering: Sender<Answer>,
+    answering: Sender<Completed>,
     /// Raised when this connection is gone: cancels what is executed apart.
     gone: Arc<Stop>,
     /// Raised when the server stops.
@@ -130,9 +129,11 @@ impl Socket {
                 Turn::NeedInput(missing) => {
                     let max = Connection::read_bytes(missing);
                     let input = self.connection.input();
-                    if ready!(self.stream.poll_read(context, input, max))? == 0 {
+                    let read = ready!(self.stream.poll_read(context, input, max))?;
+                    if read == 0 {
                         return Poll::Ready(Ok(()));
                     }
+                    self.connection.received(read);
                 }
             }
         }
@@ -161,7 +162,7 @@ struct Apart {
     request: PendingRequest,
     gone: Arc<Stop>,
     slot: Slot,
-    answering: Sender<Answer>,
+    answering: Sender<Completed>,
 }
 
 impl Apart {

@@ -45,7 +45,7 @@ use format::RecordHead;
 use ledger::Ledger;
 use segment::SegmentStore;
 use tail::{Placed, Refusal, State, Tail};
-use worker::{Worker, failed_before};
+use worker::{Syncing, Worker, failed_before};
 
 /// A commit log that is open for writing.
 pub struct CommitLog {
@@ -65,9 +65,10 @@ pub struct CommitLog {
     counters: Counters,
     ledger: Arc<Ledger>,
 
-    // Guarded; the order of locking is recycling, worker, tail, ledger.
+    // Guarded; the order of locking is recycling, worker, syncing, tail, ledger.
     recycling: Mutex<()>,
     worker: Mutex<Worker>,
+    syncing: Mutex<Syncing>,
     tail: Mutex<Tail>,
 }
 
@@ -161,6 +162,7 @@ impl CommitLog {
             ledger,
             recycling: Mutex::new(()),
             worker: Mutex::new(Worker::new(position)),
+            syncing: Mutex::new(Syncing::default()),
             tail: Mutex::new(tail),
         };
         Ok((log, replay))

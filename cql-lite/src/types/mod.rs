@@ -21,6 +21,7 @@ pub mod duration;
 pub mod error;
 mod fixed;
 pub mod frames;
+pub mod functions;
 pub mod key;
 pub mod murmur3;
 pub mod names;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use cql_lite::types::frames;
 use cql_lite::types::frames::{CollectionBuilder, put_framed, put_vector_element};
 use cql_lite::types::{CqlType, UdtType, normalize};
 use proptest::prelude::*;
@@ -186,4 +187,87 @@ fn uuids(versions: &'static [u8]) -> BoxedStrategy<Vec<u8>> {
             bytes
         })
         .boxed()
+}
+
+/// Another wire form of the same value: what CQL holds to be equal, spelled differently.
+pub(crate) fn respelled(ty: &CqlType, bytes: &[u8]) -> Vec<u8> {
+    if bytes.is_empty() {
+        return Vec::new();
+    }
+    let each = |elements: frames::Elements<'_>, types: &[&CqlType]| {
+        let types = types.iter().cycle();
+        types.zip(elements).map(|(ty, e)| respelled(ty, e.unwrap())).collect::<Vec<_>>()
+    };
+    match ty {
+        CqlType::Frozen(inner) => respelled(inner, bytes),
+        CqlType::List(ty) | CqlType::Set(ty) => {
+            let mut builder = CollectionBuilder::new();
+            let elements = each(frames::list_elements(bytes).unwrap(), &[ty]);
+            elements.iter().for_each(|element| builder.element(element));
+            builder.finish()
+        }
+        CqlType::Map(key, value) => {
+            let mut builder = CollectionBuilder::new();
+            let elements = each(frames::map_elements(bytes).unwrap(), &[key, value]);
+            elements.chunks(2).for_each(|entry| builder.entry(&entry[0], &entry[1]));
+            builder.finish()
+        }
+        CqlType::Tuple(types) => {
+            let components = frames::tuple_components(bytes, types.len()).unwrap();
+            respelled_components(types.iter(), components)
+        }
+        CqlType::Udt(udt) => {
+            let fields = frames::udt_fields(bytes, udt).unwrap();
+            respelled_components(udt.fields.iter().map(|(_, ty)| ty), fields)
+        }
+        CqlType::Vector(ty, dimension) => {
+            let mut out = Vec::new();
+            for element in frames::vector_elements(bytes, ty, *dimension).unwrap() {
+                put_vector_element(&mut out, ty, &respelled(ty, element));
+            }
+            out
+        }
+        plain => respelled_plain(plain, bytes),
+    }
+}
+
+/// With every null at the end written out.
+fn respelled_components<'a>(
+    types: impl Iterator<Item = &'a CqlType>,
+    components: Vec<Option<&[u8]>>,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (ty, component) in types.zip(components) {
+        put_framed(&mut out, component.map(|bytes| respelled(ty, bytes)).as_deref());
+    }
+    out
+}
+
+fn respelled_plain(ty: &CqlType, bytes: &[u8]) -> Vec<u8> {
+    match ty {
+        CqlType::Boolean => vec![u8::from(bytes[0] != 0) * 3],
+        CqlType::Varint => {
+            let sign = if bytes[0] >= 0x80 { 0xff } else { 0 };
+            [&[sign], bytes].concat()
+        }
+        CqlType::Decimal => {
+            let scale = i32::from_be_bytes(bytes[..4].try_into().unwrap());
+            let unscaled = num_bigint::BigInt::from_signed_bytes_be(&bytes[4..]);
+            match scale.checked_add(1) {
+                Some(scale) => {
+                    let ten_times: num_bigint::BigInt = unscaled * 10;
+                    let ten_times = ten_times.to_signed_bytes_be();
+                    [&scale.to_be_bytes()[..], &ten_times].concat()
+                }
+                None => bytes.to_vec(),
+            }
+        }
+        CqlType::Float if f32::from_be_bytes(bytes.try_into().unwrap()).is_nan() => {
+            vec![0xff, 0xff, 0xff, 0xff]
+        }
+        CqlType::Double if f64::from_be_bytes(bytes.try_into().unwrap()).is_nan() => {
+            vec![0x7f, 0xff, 1, 2, 3, 4, 5, 6]
+        }
+        _ => bytes.to_vec(),
+    }
 }

@@ -5,10 +5,10 @@ use std::cmp::Ordering;
 use cql_lite::types::key::clustering::{self, AFTER, BEFORE, ClusteringReader, KeyColumn, ROW};
 use cql_lite::types::key::{KeySource, decode_component, encode_component, needs_spelling, path};
 use cql_lite::types::order::compare_nullable;
-use cql_lite::types::{CqlType, validate};
+use cql_lite::types::{CqlType, compare, validate};
 use proptest::prelude::*;
 
-use crate::types_gen::{key_type, value};
+use crate::types_gen::{key_type, respelled, value};
 
 fn component(ty: &CqlType, value: Option<&[u8]>, descending: bool) -> Vec<u8> {
     let mut out = Vec::new();
@@ -64,6 +64,18 @@ proptest! {
         prop_assert_eq!(key_a.cmp(&key_b), expected, "{}: {:?} {:?}", ty, key_a, key_b);
         // No component is the beginning of another, so whatever follows changes nothing.
         prop_assert!(key_a == key_b || !key_a.starts_with(&key_b));
+    }
+
+    #[test]
+    fn equal_values_are_equal_bytes((ty, a, _) in pair(), descending: bool) {
+        if let Some(bytes) = a {
+            let other = respelled(&ty, &bytes);
+            prop_assert!(validate(&ty, &other).is_ok());
+            prop_assert!(compare(&ty, &bytes, &other).is_eq(), "{}: {:?} {:?}", ty, bytes, other);
+            let (key, other_key) =
+                (component(&ty, Some(&bytes), descending), component(&ty, Some(&other), descending));
+            prop_assert_eq!(key, other_key);
+        }
     }
 
     #[test]

@@ -20,20 +20,23 @@ mod tests;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use cql_lite::wire::frame::EVENT_STREAM;
 use cql_lite::wire::{
     ErrorBody, Event, EventKind, FrameHeader, ProtocolVersion, Response, ResponseWriter,
 };
+use helenus_platform::clock::Clock;
 use helenus_platform::signal::Slot;
 
 pub use handshake::CQL_VERSION;
-pub(super) use request::PendingRequest;
+pub(super) use request::{Completed, PendingRequest};
 
 use super::events::{EventHub, Subscription};
-use super::handler::{Answer, Client, Handler, TurnBudget};
+use super::handler::{Client, Handler, TurnBudget};
 use super::limits::Limits;
+use super::metrics::ServerMetrics;
 use input::{Input, Next};
 use output::Output;
 
@@ -46,6 +49,10 @@ pub struct Services {
     pub events: Arc<EventHub>,
     /// What a connection may take.
     pub limits: Arc<Limits>,
+    /// Tells how long requests take.
+    pub clock: Arc<dyn Clock>,
+    /// What is counted.
+    pub metrics: Arc<ServerMetrics>,
 }
 
 impl std::fmt::Debug for Services {
@@ -93,6 +100,8 @@ pub struct Connection {
     pending: usize,
     /// Those of them that nobody runs yet.
     started: Vec<PendingRequest>,
+    /// When the request that is being executed was read.
+    now: Duration,
     subscription: Option<(Subscription, Vec<EventKind>)>,
     watermark_slot: Slot,
 }
@@ -110,6 +119,7 @@ impl Connection {
             scratch: Vec::new(),
             pending: 0,
             started: Vec::new(),
+            now: Duration::ZERO,
             subscription: None,
             watermark_slot: Slot::default(),
         }
@@ -155,6 +165,7 @@ impl Connection {
     /// Executes requests from the input, as many as one turn allows.
     pub fn turn(&mut self) -> Turn {
         let mut budget = TurnBudget { units: self.services.limits.turn_units };
+        self.now = self.services.clock.monotonic();
         for _ in 0..self.services.limits.turn_requests_max {
             if self.takes_no_requests() {
                 return Turn::Closing;
@@ -221,11 +232,13 @@ impl Connection {
     }
 
     /// Takes the answer of a request that was executed apart.
-    pub fn complete(&mut self, answer: Answer) {
+    pub(super) fn complete(&mut self, Completed { answer, timing }: Completed) {
         self.pending = self.pending.saturating_sub(1);
+        self.services.metrics.apart.add(-1);
+        self.now = self.services.clock.monotonic();
         let start = self.output.ready.len();
         self.output.ready.extend_from_slice(&answer.frame);
-        self.answered(start, answer.stream, answer.hold_until, answer.keyspace);
+        self.answered(start, answer.stream, answer.hold_until, answer.keyspace, timing);
     }
 
     /// Lets answers go whose position the log has reached. If some stay, `waker` is woken when
@@ -245,9 +258,12 @@ impl Connection {
     fn release_now(&mut self) {
         // The failure is read first: what the log reached before it failed is still good.
         let failure = self.services.handler.failure();
-        self.output.release(self.services.handler.watermark());
+        let watermark = self.services.handler.watermark();
+        let now = self.services.clock.monotonic();
+        self.output.release(watermark, |timing| self.services.metrics.answered(timing, now));
         if let Some(error) = failure {
-            self.output.fail_held(&error, self.client.version);
+            let failed = self.output.fail_held(&error, self.client.version);
+            self.services.metrics.errors.add(failed as u64);
         }
     }
 
@@ -276,7 +292,8 @@ impl Connection {
         let mut writer = ResponseWriter::new(ready, self.client.version, EVENT_STREAM);
         writer.response(&Response::Event(event.clone()));
         let start = writer.finish().start;
-        self.output.finished(start, EVENT_STREAM, None);
+        self.output.finished(start);
+        self.services.metrics.events.increment();
     }
 
     /// Bytes for the client. Say with [`Connection::sent`] how many were taken.
@@ -285,8 +302,14 @@ impl Connection {
         self.output.wire()
     }
 
+    /// So many bytes came from the client.
+    pub fn received(&self, bytes: usize) {
+        self.services.metrics.received.add(bytes as u64);
+    }
+
     /// The first `bytes` of the output were sent.
     pub fn sent(&mut self, bytes: usize) {
+        self.services.metrics.sent.add(bytes as u64);
         self.output.sent(bytes);
     }
 
@@ -315,5 +338,6 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.services.handler.watermark_signal().unregister(&mut self.watermark_slot);
+        self.services.metrics.apart.add(-(self.pending as i64));
     }
 }

@@ -9,6 +9,7 @@ use cql_lite::wire::{ErrorBody, ProtocolVersion, ResponseWriter};
 
 use super::input::Framing;
 use crate::server::handler::Position;
+use crate::server::metrics::Timing;
 
 /// A buffer that has held more than this is given back once it is empty.
 const BUFFER_BYTES_KEPT: usize = 128 << 10;
@@ -60,6 +61,7 @@ struct HeldEntry {
     until: Position,
     stream: i16,
     bytes: usize,
+    timing: Timing,
 }
 
 impl Output {
@@ -85,24 +87,28 @@ impl Output {
         self.compress
     }
 
-    /// The frame from `start` to the end of `ready` is finished; it stays there, or waits until
-    /// the log has come to `hold_until`.
-    pub(super) fn finished(&mut self, start: usize, stream: i16, hold_until: Option<Position>) {
+    /// The frame from `start` to the end of `ready` is finished.
+    pub(super) fn finished(&mut self, start: usize) {
         if self.compress {
             compress_frame(&mut self.ready, start);
         }
-        let Some(until) = hold_until else { return };
+    }
+
+    /// The finished frame from `start` to the end of `ready` has to wait until the log has come to
+    /// `until`.
+    pub(super) fn hold(&mut self, start: usize, until: Position, stream: i16, timing: Timing) {
         let frame = self.ready.get(start..).unwrap_or_default();
-        self.held.entries.push_back(HeldEntry { until, stream, bytes: frame.len() });
+        self.held.entries.push_back(HeldEntry { until, stream, bytes: frame.len(), timing });
         self.held.frames.push(frame);
         self.ready.truncate(start);
     }
 
-    /// Lets go what has waited for a position up to `watermark`.
-    pub(super) fn release(&mut self, watermark: Position) {
+    /// Lets go what has waited for a position up to `watermark`, and tells `each` of it.
+    pub(super) fn release(&mut self, watermark: Position, each: impl Fn(Timing)) {
         let mut bytes = 0;
         while let Some(entry) = self.held.entries.front().filter(|e| e.until <= watermark) {
             bytes += entry.bytes;
+            each(entry.timing);
             self.held.entries.pop_front();
         }
         if bytes > 0 {
@@ -112,14 +118,16 @@ impl Output {
         }
     }
 
-    /// Answers everything that still waits with `error`.
-    pub(super) fn fail_held(&mut self, error: &ErrorBody, version: ProtocolVersion) {
+    /// Answers everything that still waits with `error`; says how much that was.
+    pub(super) fn fail_held(&mut self, error: &ErrorBody, version: ProtocolVersion) -> usize {
         self.held.frames = Queue::default();
-        for entry in std::mem::take(&mut self.held.entries) {
+        let entries = std::mem::take(&mut self.held.entries);
+        for entry in &entries {
             let mut writer = ResponseWriter::new(&mut self.ready, version, entry.stream);
             writer.error(error);
             writer.finish();
         }
+        entries.len()
     }
 
     pub(super) fn holds(&self) -> bool {

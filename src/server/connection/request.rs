@@ -19,6 +19,7 @@ use super::handshake;
 use super::input::Framing;
 use super::{Connection, Stage};
 use crate::server::handler::{Answer, Handled, Position, RequestContext, TurnBudget};
+use crate::server::metrics::{RequestKind, ServerMetrics, Timing};
 
 /// Taken off a turn's budget for every request, whatever it does.
 const REQUEST_UNITS: u64 = 16;
@@ -27,7 +28,15 @@ const REQUEST_UNITS: u64 = 16;
 pub(in crate::server) struct PendingRequest {
     version: ProtocolVersion,
     stream: i16,
+    timing: Timing,
+    metrics: Arc<ServerMetrics>,
     future: BoxFuture<'static, Answer>,
+}
+
+/// A request that was executed apart, and its answer.
+pub(in crate::server) struct Completed {
+    pub(super) answer: Answer,
+    pub(super) timing: Timing,
 }
 
 impl fmt::Debug for PendingRequest {
@@ -37,29 +46,31 @@ impl fmt::Debug for PendingRequest {
 }
 
 impl Future for PendingRequest {
-    type Output = Answer;
+    type Output = Completed;
 
     /// A panic becomes the answer.
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Answer> {
-        let (version, stream) = (self.version, self.stream);
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Completed> {
+        let (version, stream, timing) = (self.version, self.stream, self.timing);
         let future = self.future.as_mut();
         match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
             Ok(Poll::Ready(answer)) => {
                 debug_assert_eq!(answer.stream, stream);
-                Poll::Ready(Answer { stream, ..answer })
+                Poll::Ready(Completed { answer: Answer { stream, ..answer }, timing })
             }
             Ok(Poll::Pending) => Poll::Pending,
             Err(panic) => {
                 let mut response = DetachedResponse::new(version, stream);
-                response.with(|writer| writer.error(&panic_error(panic.as_ref())));
-                Poll::Ready(Answer::new(response, None))
+                let error = panic_error(panic.as_ref(), &self.metrics);
+                response.with(|writer| writer.error(&error));
+                Poll::Ready(Completed { answer: Answer::new(response, None), timing })
             }
         }
     }
 }
 
 /// What a client learns of a panic; the log learns the rest.
-fn panic_error(panic: &(dyn Any + Send)) -> ErrorBody {
+fn panic_error(panic: &(dyn Any + Send), metrics: &ServerMetrics) -> ErrorBody {
+    metrics.panics.increment();
     let cause = panic
         .downcast_ref::<String>()
         .map(String::as_str)
@@ -177,7 +188,9 @@ impl Connection {
                 Ok(())
             }
             _ => {
-                self.ask_handler(header.stream, &decoded, budget);
+                if let Some(kind) = RequestKind::of(opcode) {
+                    self.ask_handler(header.stream, kind, &decoded, budget);
+                }
                 Ok(())
             }
         }
@@ -212,7 +225,15 @@ impl Connection {
         }
     }
 
-    fn ask_handler(&mut self, stream: i16, body: &RequestBody<'_>, budget: &mut TurnBudget) {
+    fn ask_handler(
+        &mut self,
+        stream: i16,
+        kind: RequestKind,
+        body: &RequestBody<'_>,
+        budget: &mut TurnBudget,
+    ) {
+        let timing = Timing { kind, since: self.now };
+        let metrics = &self.services.metrics;
         let version = self.client.version;
         let handler = &*self.services.handler;
         let mut out = ResponseWriter::new(&mut self.output.ready, version, stream);
@@ -239,16 +260,19 @@ impl Connection {
             Ok(Handled::Pending(future)) => {
                 out.abandon();
                 self.pending += 1;
-                self.started.push(PendingRequest { version, stream, future });
+                metrics.apart.add(1);
+                let metrics = metrics.clone();
+                self.started.push(PendingRequest { version, stream, timing, metrics, future });
                 return;
             }
             Err(panic) => {
-                out.error(&panic_error(panic.as_ref()));
+                out.error(&panic_error(panic.as_ref(), metrics));
                 None
             }
         };
         let finished = out.finish();
-        self.answered(finished.start, stream, hold_until, finished.keyspace);
+        self.now = self.services.clock.monotonic();
+        self.answered(finished.start, stream, hold_until, finished.keyspace, timing);
     }
 
     /// The frame from `start` to the end of the output's ready frames is an answer.
@@ -258,19 +282,32 @@ impl Connection {
         stream: i16,
         hold_until: Option<Position>,
         keyspace: Option<String>,
+        timing: Timing,
     ) {
         if let Some(keyspace) = keyspace {
             self.client.keyspace = Some(Arc::from(keyspace));
         }
-        let hold = hold_until.filter(|until| *until > self.services.handler.watermark());
-        self.output.finished(start, stream, hold);
+        self.count_error(start);
+        self.output.finished(start);
+        match hold_until.filter(|until| *until > self.services.handler.watermark()) {
+            Some(until) => self.output.hold(start, until, stream, timing),
+            None => self.services.metrics.answered(timing, self.now),
+        }
+    }
+
+    fn count_error(&self, start: usize) {
+        let header = self.output.ready.get(start..).and_then(FrameHeader::parse);
+        if header.is_some_and(|header| header.opcode == Opcode::Error as u8) {
+            self.services.metrics.errors.increment();
+        }
     }
 
     fn answer_response(&mut self, stream: i16, response: &Response) {
         let mut out = ResponseWriter::new(&mut self.output.ready, self.client.version, stream);
         out.response(response);
         let start = out.finish().start;
-        self.output.finished(start, stream, None);
+        self.count_error(start);
+        self.output.finished(start);
     }
 
     /// Answers `header`'s request with an error.

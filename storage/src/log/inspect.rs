@@ -41,7 +41,7 @@ fn groups(header: &SegmentHeader, salt: u32, bytes: &[u8], line: &mut dyn FnMut(
         match step(header, salt, bytes, offset) {
             Step::Group { header: group, records, end } => {
                 line(&format!(
-                    "{offset:>10} group at {} of {} records in {} bytes, durable {}",
+                    "{offset:>10} group at {}: records {}, bytes {}, durable {}",
                     group.position, group.records, group.length, group.durable
                 ));
                 let body = bytes.get(records..end).unwrap_or_default();
@@ -50,7 +50,7 @@ fn groups(header: &SegmentHeader, salt: u32, bytes: &[u8], line: &mut dyn FnMut(
             }
             Step::Seal { header: seal, end } => {
                 line(&format!(
-                    "{offset:>10} seal at {}, durable {}; the segment ends at {end}",
+                    "{offset:>10} seal at {}: durable {}; the segment ends at {end}",
                     seal.position, seal.durable
                 ));
                 return;
@@ -79,18 +79,14 @@ fn show_records(base: u64, salt: u32, at: usize, body: &[u8], line: &mut dyn FnM
         };
         let tables: Vec<String> = record.tables.iter().map(|table| table.0.to_string()).collect();
         line(&format!(
-            "{place:>10}   record of {} bytes, tables [{}]",
+            "{place:>10}   record: bytes {}, tables [{}]",
             record.size,
             tables.join(", ")
         ));
         for mutation in &record.mutations {
             let shown = mutation.get(..SHOWN_BYTES_MAX).unwrap_or(mutation);
             let more = if shown.len() < mutation.len() { "…" } else { "" };
-            line(&format!(
-                "             mutation of {} bytes: {}{more}",
-                mutation.len(),
-                hex(shown)
-            ));
+            line(&format!("             mutation: bytes {}, {}{more}", mutation.len(), hex(shown)));
         }
         offset += record.size;
     }

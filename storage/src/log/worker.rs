@@ -8,7 +8,7 @@
 //!    all before it is on the platter: survives a power cut
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use super::options::Durability;
@@ -66,31 +66,59 @@ impl Worker {
     pub(crate) fn new(position: u64) -> Self {
         Worker { written: position, noted: position, ..Worker::default() }
     }
+
+    fn take_unsynced(&mut self) -> Unsynced {
+        Unsynced { segments: std::mem::take(&mut self.unsynced), end: self.written }
+    }
+}
+
+/// What one round of syncing makes durable.
+struct Unsynced {
+    segments: Vec<Arc<Segment>>,
+    /// Log position behind the last byte written to them.
+    end: u64,
+}
+
+/// The right to sync, which one caller has at a time.
+#[derive(Default)]
+pub(crate) struct Syncing {
+    failed: bool,
 }
 
 impl CommitLog {
-    /// Writes and syncs what is due. One worker calls this; a second caller would wait.
+    /// Writes and syncs what is due. One worker calls this, or two: then one goes on writing
+    /// while the other is in a periodic sync, which can take long.
     pub fn sync_step(&self) -> SyncStep {
-        let worker = &mut *lock(&self.worker);
-        match self.step(worker) {
-            Ok(step) => step,
-            Err(error) => {
-                self.fail(error);
-                SyncStep::Idle
+        let mut worker = lock(&self.worker);
+        let stepped = self.step(&mut worker).and_then(|(step, sync)| {
+            match sync {
+                // The right to sync is taken before the right to write is given back, so syncs
+                // end in the order in which their bytes were written.
+                Some(sync) => {
+                    let right = lock(&self.syncing);
+                    drop(worker);
+                    self.sync_segments(right, &sync)?;
+                    Ok(SyncStep::Again)
+                }
+                None => Ok(step),
             }
-        }
+        });
+        stepped.unwrap_or_else(|error| {
+            self.fail(error);
+            SyncStep::Idle
+        })
     }
 
-    fn step(&self, worker: &mut Worker) -> Result<SyncStep> {
+    fn step(&self, worker: &mut Worker) -> Result<(SyncStep, Option<Unsynced>)> {
         let now = self.clock.monotonic();
         let glance = lock(&self.tail).glance();
         if !glance.open {
-            return Ok(SyncStep::Idle);
+            return Ok((SyncStep::Idle, None));
         }
         if glance.anything {
             let due = worker.started.map_or(now, |started| started + self.durability.pace());
             if glance.waiting > 1 && glance.bytes < URGENT_BYTES && now < due {
-                return Ok(SyncStep::WaitUntil(due));
+                return Ok((SyncStep::WaitUntil(due), None));
             }
             worker.started = Some(now);
             self.write(worker)?;
@@ -104,15 +132,14 @@ impl CommitLog {
         {
             let due = worker.unsynced_since + sync_every;
             if now >= due {
-                self.sync_written(worker)?;
-            } else {
-                next_at = Some(due);
+                return Ok((SyncStep::Again, Some(worker.take_unsynced())));
             }
+            next_at = Some(due);
         }
         self.prepare_next(worker, now)?;
         let glance = lock(&self.tail).glance();
         if glance.anything {
-            return Ok(SyncStep::Again);
+            return Ok((SyncStep::Again, None));
         }
         if glance.needs_next {
             next_at = Some(next_at.map_or(worker.retry_at, |at| at.min(worker.retry_at)));
@@ -125,7 +152,7 @@ impl CommitLog {
                 self.write_note(worker)?;
             }
         }
-        Ok(next_at.map_or(SyncStep::Idle, SyncStep::WaitUntil))
+        Ok((next_at.map_or(SyncStep::Idle, SyncStep::WaitUntil), None))
     }
 
     /// Writes and syncs everything appended so far, whatever the mode.
@@ -190,17 +217,25 @@ impl CommitLog {
 
     /// Syncs what was written, and moves the durable watermark.
     fn sync_written(&self, worker: &mut Worker) -> Result<()> {
+        let unsynced = worker.take_unsynced();
+        self.sync_segments(lock(&self.syncing), &unsynced)?;
+        worker.rested = self.clock.monotonic();
+        Ok(())
+    }
+
+    fn sync_segments(&self, mut right: MutexGuard<'_, Syncing>, list: &Unsynced) -> Result<()> {
+        if right.failed {
+            // What that sync lost lies before what this one would make durable.
+            return Err(Error::new(ErrorKind::Closed, "an earlier sync of the commit log failed"));
+        }
         // In order: a segment's bytes count as durable only when all before them are.
-        for segment in &worker.unsynced {
-            segment
-                .file
-                .sync_data()
-                .map_err(|error| Error::io("syncing the commit log", &segment.path, error))?;
+        for segment in &list.segments {
+            let synced = segment.file.sync_data();
+            right.failed |= synced.is_err();
+            synced.map_err(|error| Error::io("syncing the commit log", &segment.path, error))?;
             self.counters.synced();
         }
-        worker.unsynced.clear();
-        worker.rested = self.clock.monotonic();
-        self.publish_durable(worker.written);
+        self.publish_durable(list.end);
         Ok(())
     }
 

@@ -26,7 +26,7 @@
 //! its parts. A varint is LEB128, a zigzag a varint of `(n << 1) ^ (n >> 63)`.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
-use helenus_platform::codec::{CodecError, Put, Reader};
+use helenus_platform::codec::{CodecError, Put, Reader, VARINT_BYTES_MAX, varint_len, zigzag_len};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
@@ -86,14 +86,19 @@ impl MutationBuilder {
     /// The mutation's bytes; an error of kind `TooLarge` if they are over `MAX_MUTATION_BYTES`.
     pub fn finish(self) -> Result<Vec<u8>> {
         let mut out = self.head;
-        let rows: usize = self.tables.iter().map(TableUpdateBuilder::bytes).sum();
-        out.reserve(rows);
-        let mut update = Vec::new();
-        for table in &self.tables {
-            update.clear();
-            table.encode(&mut update);
+        let lengths: Vec<usize> = self.tables.iter().map(TableUpdateBuilder::encoded_len).collect();
+        let heads = self.tables.len() * 2 * VARINT_BYTES_MAX;
+        let total = out.len() + heads + lengths.iter().sum::<usize>();
+        if total > MAX_MUTATION_BYTES + heads {
+            check_size(total)?;
+        }
+        out.reserve(total);
+        for (table, length) in self.tables.iter().zip(lengths) {
             out.put_varint(u64::from(table.table.0));
-            out.put_bytes_varint(&update);
+            out.put_varint(length as u64);
+            let begin = out.len();
+            table.encode(&mut out);
+            debug_assert_eq!(out.len() - begin, length);
         }
         check_size(out.len())?;
         Ok(out)
@@ -149,6 +154,7 @@ impl TableUpdateBuilder {
     /// Writes to the row at `position`.
     pub fn row(&mut self, position: &[u8], row: &[u8]) -> &mut TableUpdateBuilder {
         self.row_count += 1;
+        self.rows.reserve(position.len() + row.len() + 2 * VARINT_BYTES_MAX);
         self.rows.put_bytes_varint(position);
         self.rows.put_bytes_varint(row);
         self
@@ -169,9 +175,18 @@ impl TableUpdateBuilder {
         self
     }
 
-    /// At least the bytes of the update.
-    fn bytes(&self) -> usize {
-        64 + self.static_row.len() + self.rows.len() + self.ranges.len()
+    /// Bytes that `encode` writes.
+    fn encoded_len(&self) -> usize {
+        let mut length = 1;
+        if !self.partition_deletion.is_none() {
+            let Deletion { timestamp, local_deletion_time } = self.partition_deletion;
+            length += zigzag_len(timestamp) + varint_len(seconds(local_deletion_time));
+        }
+        if !self.static_row.is_empty() {
+            length += varint_len(self.static_row.len() as u64) + self.static_row.len();
+        }
+        length += varint_len(self.row_count) + self.rows.len();
+        length + varint_len(self.range_count) + self.ranges.len()
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -384,7 +399,12 @@ fn check_size(bytes: usize) -> Result<()> {
 
 fn put_deletion(out: &mut Vec<u8>, deletion: Deletion) {
     out.put_zigzag(deletion.timestamp);
-    out.put_varint(u64::try_from(deletion.local_deletion_time).unwrap_or(0));
+    out.put_varint(seconds(deletion.local_deletion_time));
+}
+
+/// Seconds since the epoch; a time before it is written as the epoch.
+fn seconds(seconds: i64) -> u64 {
+    u64::try_from(seconds).unwrap_or(0)
 }
 
 fn read_deletion(reader: &mut Reader<'_>) -> Result<Deletion, CodecError> {

@@ -265,6 +265,20 @@ fn covered_segments_are_recycled_and_others_stay() {
 }
 
 #[test]
+fn a_segment_that_is_not_durable_yet_is_not_recycled() {
+    let disk = disk(1);
+    let (rig, _) = Rig::open(&disk, &small()).unwrap();
+    rig.settle();
+    for _ in 0..10 {
+        rig.append(&[1; 500], 1);
+    }
+    assert_eq!(rig.log.stats().segments, 2);
+    assert_eq!(rig.log.recycle(&|_, _, _| true).unwrap(), 0);
+    rig.settle();
+    assert_eq!(rig.log.recycle(&|_, _, _| true).unwrap(), 1);
+}
+
+#[test]
 fn a_recycled_file_never_shows_its_earlier_life() {
     let disk = disk(1);
     let mut expected = Vec::new();

@@ -1,7 +1,7 @@
 //! The state machine against a fake node and a client without a socket.
 
 mod bad_input;
-mod fake;
+mod talk;
 
 use std::sync::atomic::Ordering;
 use std::task::Waker;
@@ -12,7 +12,8 @@ use cql_lite::wire::{
 };
 
 use super::*;
-use fake::{Talk, VOID, message};
+use crate::server::fake::{VOID, message};
+use talk::Talk;
 
 /// Every version, with and without compression.
 fn all_kinds() -> impl Iterator<Item = (ProtocolVersion, bool)> {

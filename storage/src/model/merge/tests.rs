@@ -253,7 +253,7 @@ proptest! {
 
     #[test]
     fn when_compaction_runs_changes_nothing_for_readers(
-        rows in rows(), at in 0..6usize, compacted in TIMES, later in TIMES
+        rows in rows(), at in 0..6usize, compacted in TIMES, later in 0..2i64
     ) {
         let now = compacted + later;
         let (left, right) = rows.split_at(at.min(rows.len()));
@@ -272,6 +272,20 @@ proptest! {
         let (found, out) = live(&all, Deletion::NONE, now);
         prop_assert_eq!(left, if found.exists { out } else { build(&[]) });
     }
+}
+
+#[test]
+fn an_expired_cell_loses_to_one_that_expires_later_before_and_after_compaction() {
+    let [short, long] = [(3, b"short"), (9, b"long!")].map(|(expiry, value)| {
+        let mut row = RowBuilder::new();
+        row.cell(Cell::expiring(ColumnId(1), 1, 2, expiry, value));
+        row.finish().unwrap()
+    });
+    let expected = merged(&[short.clone(), long.clone()], Deletion::NONE);
+    assert_eq!(expected, long);
+    let compacted = purged(&short, 5, false);
+    assert!(compacted.len() < short.len(), "the value of an expired cell is kept");
+    assert_eq!(merged(&[compacted, long], Deletion::NONE), expected);
 }
 
 #[test]

@@ -10,6 +10,9 @@ use crate::model::merge::Reconciler;
 use crate::model::row::{Entry, RowRef, RowWriter};
 use crate::model::{ColumnId, Deletion};
 
+/// Room made at once for a row; most fit into it.
+const ROW_BYTES_TYPICAL: usize = 256;
+
 /// Collects liveness, deletion, spelling and cells, and gives the canonical row of them.
 ///
 /// Cheapest is: the head (liveness, deletion, spelling) first, then the entries in the order of
@@ -43,7 +46,7 @@ struct Last {
 impl RowBuilder {
     /// A builder without anything.
     pub fn new() -> RowBuilder {
-        RowBuilder::default()
+        RowBuilder { row: Vec::with_capacity(ROW_BYTES_TYPICAL), ..RowBuilder::default() }
     }
 
     /// The row was inserted. Of several the strongest counts.

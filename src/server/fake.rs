@@ -1,19 +1,21 @@
-//! A handler that does what the text of a statement says, and a client without a socket.
+//! A handler for tests that does what the text of a statement says.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex};
 
 use cql_lite::types::CqlType;
 use cql_lite::wire::{
-    Batch, ClientCodec, ColumnSpec, EncodedColumns, Execute, Prepare, Prepared, Query,
-    QueryOptions, Request, ResultBody,
+    Batch, ColumnSpec, EncodedColumns, ErrorBody, Execute, Prepare, Prepared, Query, Response,
+    ResponseWriter, ResultBody,
 };
 use helenus_platform::channel::{Receiver, Sender, bounded};
+use helenus_platform::clock::ManualClock;
+use helenus_platform::random::{Random, SeededRandom};
 use helenus_platform::signal::Signal;
 
-use super::super::*;
-use crate::server::handler::{Handled, RequestContext};
+use super::handler::{Answer, Handled, Handler, Position, RequestContext};
+use super::{EventHub, Limits, ServerMetrics, Services};
+use crate::telemetry::Registry;
 
 /// Understands `void`, `hold N`, `rows N` (one row of N bytes), `use KS`, `work N`, `panic`,
 /// `silent`, `later` (answered by [`FakeHandler::finish_later`]) and `later panic`.
@@ -36,9 +38,30 @@ impl FakeHandler {
         })
     }
 
+    /// What a server with this handler needs.
+    pub(super) fn services(
+        self: &Arc<Self>,
+        limits: Limits,
+        clock: Arc<ManualClock>,
+        registry: &Registry,
+    ) -> Services {
+        Services {
+            handler: self.clone(),
+            events: EventHub::new(),
+            limits: Arc::new(limits),
+            clock,
+            metrics: Arc::new(ServerMetrics::new(registry)),
+        }
+    }
+
     pub(super) fn advance(&self, watermark: u64) {
         self.watermark.store(watermark, Ordering::SeqCst);
         self.signal.notify_all();
+    }
+
+    /// How many `later` requests are open; cancelled ones are not.
+    pub(super) fn open(&self) -> usize {
+        self.gate.lock().unwrap().iter().filter(|gate| !gate.is_closed()).count()
     }
 
     /// Lets the `index`-th `later` request (that is still open) finish.
@@ -71,7 +94,11 @@ impl FakeHandler {
                 let ty = CqlType::Blob;
                 let spec = ColumnSpec { keyspace: name(), table: name(), name: name(), ty };
                 out.begin_rows(&EncodedColumns::new(&[spec], out.version()), false, None);
-                out.cell(Some(&vec![7; number as usize]));
+                // Not to become shorter by compression.
+                let random = SeededRandom::new(1);
+                let mut bytes = vec![0; number as usize];
+                random.fill(&mut bytes);
+                out.cell(Some(&bytes));
                 out.end_row();
                 out.finish_rows(None);
             }
@@ -149,99 +176,6 @@ impl Handler for FakeHandler {
 
     fn failure(&self) -> Option<ErrorBody> {
         self.failure.lock().unwrap().clone()
-    }
-}
-
-use crate::server::handler::Position;
-
-/// A connection and its client, with bytes carried by hand.
-pub(super) struct Talk {
-    pub(super) handler: Arc<FakeHandler>,
-    pub(super) events: Arc<EventHub>,
-    pub(super) connection: Connection,
-    pub(super) codec: ClientCodec,
-    pub(super) apart: Vec<PendingRequest>,
-}
-
-impl Talk {
-    pub(super) fn with_limits(version: ProtocolVersion, lz4: bool, limits: Limits) -> Self {
-        let handler = FakeHandler::new();
-        let events = EventHub::new();
-        let services =
-            Services { handler: handler.clone(), events: events.clone(), limits: Arc::new(limits) };
-        let connection = Connection::new(services, ([127, 0, 0, 1], 1).into());
-        let codec = ClientCodec::new(version, lz4);
-        Talk { handler, events, connection, codec, apart: Vec::new() }
-    }
-
-    /// A connection that is set up.
-    pub(super) fn open_with(version: ProtocolVersion, lz4: bool, limits: Limits) -> Self {
-        let mut talk = Talk::with_limits(version, lz4, limits);
-        talk.send(0, &Request::Startup(talk.codec.startup_options()));
-        talk.run();
-        assert_eq!(talk.receive(), [(0, Response::Ready)]);
-        talk
-    }
-
-    pub(super) fn open(version: ProtocolVersion, lz4: bool) -> Self {
-        Talk::open_with(version, lz4, Limits::default())
-    }
-
-    pub(super) fn send(&mut self, stream: i16, request: &Request<'_>) {
-        self.codec.encode(stream, request, false, self.connection.input());
-    }
-
-    pub(super) fn query(&mut self, stream: i16, text: &str) {
-        let options = QueryOptions::default();
-        self.send(stream, &Request::Query(Query { text, options }));
-    }
-
-    /// Turns until nothing moves any more; returns how the last one ended.
-    pub(super) fn run(&mut self) -> Turn {
-        loop {
-            let waker = Waker::noop();
-            self.connection.pass_events(waker);
-            let turn = self.connection.turn();
-            self.apart.extend(self.connection.started());
-            self.connection.release(waker);
-            if turn != Turn::Again {
-                return turn;
-            }
-        }
-    }
-
-    /// Polls what is executed apart and hands the answers in.
-    pub(super) fn run_apart(&mut self) {
-        let mut context = Context::from_waker(Waker::noop());
-        for mut request in std::mem::take(&mut self.apart) {
-            match std::pin::Pin::new(&mut request).poll(&mut context) {
-                Poll::Ready(answer) => self.connection.complete(answer),
-                Poll::Pending => self.apart.push(request),
-            }
-        }
-    }
-
-    /// Takes all output and decodes it.
-    pub(super) fn receive(&mut self) -> Vec<(i16, Response)> {
-        let output = self.connection.output().to_vec();
-        self.connection.sent(output.len());
-        self.codec.input().extend_from_slice(&output);
-        let mut all = Vec::new();
-        while let Some((stream, body)) = self.codec.decode().unwrap() {
-            all.push((stream, body.response));
-        }
-        all
-    }
-
-    /// Sends a query, runs it, and expects one answer.
-    pub(super) fn ask(&mut self, text: &str) -> Response {
-        self.query(7, text);
-        self.run();
-        let mut answers = self.receive();
-        assert_eq!(answers.len(), 1, "{answers:?}");
-        let (stream, answer) = answers.remove(0);
-        assert_eq!(stream, 7);
-        answer
     }
 }
 
