@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use helenus_platform::codec::Put;
+use helenus_platform::codec::{Put, varint_len, zigzag_len};
 
 use super::{
     COLUMN_DELETION, COUNTER, COUNTER_TOMBSTONE, EXPIRED, EXPIRING, LIVENESS, LIVENESS_EXPIRING,
@@ -188,4 +188,59 @@ fn put_flags(out: &mut Vec<u8>, flags: u8, base: i64, timestamp: i64) {
 /// Seconds since the epoch; a time before it is written as the epoch.
 fn put_seconds(out: &mut Vec<u8>, seconds: i64) {
     out.put_varint(u64::try_from(seconds).unwrap_or(0));
+}
+
+/// Bytes of a row's head.
+pub(super) fn head_len(
+    base: i64,
+    liveness: Option<Liveness>,
+    deletion: Deletion,
+    spelling: Option<&[u8]>,
+) -> usize {
+    let mut length = size_of::<u8>() + size_of::<i64>();
+    if let Some(liveness) = liveness {
+        length += zigzag_len(liveness.timestamp.wrapping_sub(base));
+        if liveness.is_expiring() {
+            length += varint_len(u64::from(liveness.ttl)) + seconds_len(liveness.expiry);
+        }
+    }
+    if !deletion.is_none() {
+        length += zigzag_len(deletion.timestamp.wrapping_sub(base));
+        length += seconds_len(deletion.local_deletion_time);
+    }
+    length + spelling.map_or(0, bytes_len)
+}
+
+/// Bytes of an entry behind one of the column `before`.
+#[inline]
+pub(super) fn entry_len(base: i64, before: u32, entry: &Entry<'_>) -> usize {
+    let mut length = varint_len(u64::from(entry.column().0.wrapping_sub(before))) + size_of::<u8>();
+    if entry.timestamp() != base {
+        length += zigzag_len(entry.timestamp().wrapping_sub(base));
+    }
+    let cell = match entry {
+        Entry::ColumnDeletion(_, deletion) => {
+            return length + seconds_len(deletion.local_deletion_time);
+        }
+        Entry::Cell(cell) => cell,
+    };
+    length += match cell.kind {
+        CellKind::Live | CellKind::Counter => 0,
+        CellKind::Expiring { ttl, expiry } | CellKind::Expired { ttl, expiry } => {
+            varint_len(u64::from(ttl)) + seconds_len(expiry)
+        }
+        CellKind::Tombstone { local_deletion_time }
+        | CellKind::CounterTombstone { local_deletion_time } => seconds_len(local_deletion_time),
+    };
+    length += cell.path.map_or(0, bytes_len);
+    length += cell.path.and(cell.path_spelling).map_or(0, bytes_len);
+    if cell.is_tombstone() { length } else { length + bytes_len(cell.value) }
+}
+
+fn bytes_len(bytes: &[u8]) -> usize {
+    varint_len(bytes.len() as u64) + bytes.len()
+}
+
+fn seconds_len(seconds: i64) -> usize {
+    varint_len(u64::try_from(seconds).unwrap_or(0))
 }

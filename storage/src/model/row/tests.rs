@@ -150,3 +150,22 @@ fn a_row_cut_short_is_an_error_or_a_shorter_row() {
         }
     }
 }
+
+#[test]
+fn a_longer_spelling_of_the_same_row_is_refused() {
+    let mut row = RowBuilder::new();
+    row.cell(Cell::live(column(1), T, b"v"));
+    let bytes = row.finish().unwrap();
+    let head = &bytes[..9];
+    let spellings: [&[u8]; 3] = [&[1, 1, 1, b'v'], &[1, 0, 0, 1, b'v'], &[0x81, 0x00, 1, 1, b'v']];
+    for (index, entry) in spellings.into_iter().enumerate() {
+        let bytes = [head, entry].concat();
+        let row = RowRef::parse(&bytes).unwrap();
+        assert_eq!(row.entries().count(), 1);
+        assert_eq!(
+            row.entries().next().unwrap().unwrap(),
+            Entry::Cell(Cell::live(column(1), T, b"v"))
+        );
+        assert_eq!(row.validate().is_ok(), index == 0);
+    }
+}
