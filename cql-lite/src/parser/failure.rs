@@ -13,6 +13,10 @@ const SNIPPET_TOKENS_BEFORE: usize = 10;
 /// How many tokens after it, as far as the parser had looked.
 const SNIPPET_TOKENS_AFTER: usize = 2;
 
+/// How many bytes of an error's texts are kept. The protocol has room for 65,535; a statement's
+/// strings may be longer than that, and a message quotes them.
+const TEXT_LENGTH_MAX: usize = 4096;
+
 /// Why parsing stopped. The message is written only once it is known that nothing else fits.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -29,6 +33,15 @@ pub(super) enum Failure {
 impl Failure {
     /// The error for the client.
     pub(super) fn into_error(self, input: &str) -> SyntaxError {
+        let mut error = self.full_error(input);
+        shorten(&mut error.message);
+        if let Some(near) = &mut error.near {
+            shorten(near);
+        }
+        error
+    }
+
+    fn full_error(self, input: &str) -> SyntaxError {
         match self {
             Failure::NoViable { decision, near } => {
                 let what = format!("no viable alternative at input {}", display(&near, input));
@@ -54,6 +67,14 @@ impl Failure {
                 message: format!("{} {}", error.position, error.message),
             },
         }
+    }
+}
+
+/// Cuts a text that is too long to be sent or read.
+fn shorten(text: &mut String) {
+    if text.len() > TEXT_LENGTH_MAX {
+        text.truncate(text.floor_char_boundary(TEXT_LENGTH_MAX));
+        text.push_str("...");
     }
 }
 

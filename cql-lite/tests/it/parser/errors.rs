@@ -78,6 +78,20 @@ fn the_first_trouble_in_the_text_is_told() {
     assert!(error("UPDATE t SET a = 1, a = 2 WHERE").message.contains("Multiple"));
 }
 
+#[test]
+fn long_texts_are_not_quoted_in_full() {
+    let long = "日".repeat(100_000);
+    for text in [
+        format!("SELECT a FROM '{long}'"),
+        format!("SELECT a FROM t WHERE a = '{long}' b"),
+        format!("CREATE KEYSPACE ks WITH replication = {{'a': ['{long}']}}"),
+        format!("SELECT a{}", "x".repeat(100_000)),
+    ] {
+        let error = error(&text);
+        assert!(error.message.len() < 5_000 && error.near.is_none_or(|near| near.len() < 5_000));
+    }
+}
+
 /// `open` and `close` around `inner`, `depth` times.
 fn nest(open: &str, inner: &str, close: &str, depth: usize) -> String {
     format!("{}{inner}{}", open.repeat(depth), close.repeat(depth))

@@ -116,8 +116,8 @@ fn subtracting_without_a_space_adds_a_negative_number() {
 fn markers_come_in_the_order_of_the_text() {
     let statement = parse(
         "BEGIN BATCH USING TTL :t UPDATE t USING TIMESTAMP ? SET m[?] = :\"V\" WHERE k IN ? \
-         IF l[?] IN (?, :b); INSERT INTO t JSON ? USING TTL ?; DELETE m[?] FROM t WHERE (a, b) > (?, ?); \
-         APPLY BATCH",
+         IF l[?] IN (?, :b); INSERT INTO t JSON ? USING TTL ?; \
+         DELETE m[?] FROM t WHERE (a, b) > (?, ?); APPLY BATCH",
     )
     .unwrap();
     let names: Vec<Option<&str>> = statement
