@@ -18,7 +18,8 @@ use super::{EventHub, Limits, ServerMetrics, Services};
 use crate::telemetry::Registry;
 
 /// Understands `void`, `hold N`, `rows N` (one row of N bytes), `use KS`, `work N`, `panic`,
-/// `silent`, `later` (answered by [`FakeHandler::finish_later`]) and `later panic`.
+/// `silent`, `later` (a void answer, given by [`FakeHandler::finish_later`]), `later N` (a row) and
+/// `later panic`.
 pub(super) struct FakeHandler {
     pub(super) watermark: AtomicU64,
     pub(super) signal: Signal,
@@ -89,19 +90,7 @@ impl FakeHandler {
                 out.void();
                 return Handled::Answered { hold_until: Some(number) };
             }
-            "rows" => {
-                let name = || "x".to_owned();
-                let ty = CqlType::Blob;
-                let spec = ColumnSpec { keyspace: name(), table: name(), name: name(), ty };
-                out.begin_rows(&EncodedColumns::new(&[spec], out.version()), false, None);
-                // Not to become shorter by compression.
-                let random = SeededRandom::new(1);
-                let mut bytes = vec![0; number as usize];
-                random.fill(&mut bytes);
-                out.cell(Some(&bytes));
-                out.end_row();
-                out.finish_rows(None);
-            }
+            "rows" => put_row(out, number as usize),
             "use" => out.set_keyspace(rest),
             "work" => {
                 context.budget.spend(number);
@@ -116,7 +105,10 @@ impl FakeHandler {
                 return Handled::Pending(Box::pin(async move {
                     gate.recv().await;
                     assert!(!panics, "told to, later");
-                    response.with(|out| out.void());
+                    response.with(|out| match number {
+                        0 => out.void(),
+                        bytes => put_row(out, bytes as usize),
+                    });
                     Answer::new(response, None)
                 }));
             }
@@ -177,6 +169,19 @@ impl Handler for FakeHandler {
     fn failure(&self) -> Option<ErrorBody> {
         self.failure.lock().unwrap().clone()
     }
+}
+
+/// One row of one column with so many bytes.
+fn put_row(out: &mut ResponseWriter<'_>, bytes: usize) {
+    let name = || "x".to_owned();
+    let spec = ColumnSpec { keyspace: name(), table: name(), name: name(), ty: CqlType::Blob };
+    out.begin_rows(&EncodedColumns::new(&[spec], out.version()), false, None);
+    // Not to become shorter by compression.
+    let mut cell = vec![0; bytes];
+    SeededRandom::new(1).fill(&mut cell);
+    out.cell(Some(&cell));
+    out.end_row();
+    out.finish_rows(None);
 }
 
 pub(super) const VOID: Response = Response::Result(ResultBody::Void);

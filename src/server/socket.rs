@@ -113,6 +113,9 @@ impl Socket {
     fn poll_io(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..ROUNDS_MAX {
             self.take_news(context)?;
+            // Without room, answers and events were left where they are, and nobody was asked to
+            // tell of the next: once there is room, one must look again.
+            let left_news = !self.connection.takes_answers();
             let turn = self.connection.turn();
             self.run_started();
             self.connection.release(context.waker());
@@ -121,6 +124,7 @@ impl Socket {
                 return self.stream.poll_shutdown(context);
             }
             match turn {
+                _ if left_news && self.connection.takes_answers() => {}
                 // What blocked it may be gone by now: the output, above all.
                 Turn::Blocked if self.connection.can_go_on() => {}
                 Turn::Again if all_sent || self.connection.can_go_on() => break,

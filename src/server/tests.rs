@@ -214,6 +214,31 @@ fn requests_that_run_apart_answer_over_the_socket() {
 }
 
 #[test]
+fn answers_that_waited_for_room_come_when_there_is_some() {
+    // Each answer is more than the output and the network hold, so that the next have to wait,
+    // and the connection drains, so that no request comes to wake it.
+    let limits = Limits { output_bytes_max: 1000, ..Limits::default() };
+    let ((), _) = simulate(1, limits, |world| async move {
+        let server = Arc::new(world.start().await);
+        let mut client = Client::connect(&world.network, &server, ProtocolVersion::V4).await;
+        for stream in 0..4 {
+            client.query(stream, "later 100000").await;
+        }
+        world.runtime.sleep(Duration::from_millis(1)).await;
+        let stopping = server.clone();
+        world.runtime.spawn("stop", Box::pin(async move { stopping.stop().await }));
+        for _ in 0..4 {
+            world.handler.finish_later(0);
+        }
+        for _ in 0..4 {
+            world.runtime.sleep(Duration::from_millis(1)).await;
+            assert!(client.receive().await.unwrap().is_some());
+        }
+        assert_eq!(client.receive().await.unwrap(), None);
+    });
+}
+
+#[test]
 fn a_client_that_does_not_read_stops_being_read() {
     let limits = Limits { output_bytes_max: 50_000, ..Limits::default() };
     let ((), _) = simulate(1, limits, |world| async move {
