@@ -5,6 +5,7 @@ pub mod config;
 pub mod coordinator;
 pub mod error;
 pub mod node;
+pub mod query;
 pub mod schema;
 pub mod server;
 pub mod telemetry;

@@ -1,0 +1,129 @@
+//! The `replication` option of a keyspace.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Result};
+
+use super::DdlContext;
+
+const PACKAGE: &str = "org.apache.cassandra.locator.";
+const SIMPLE: &str = "SimpleStrategy";
+const TOPOLOGY: &str = "NetworkTopologyStrategy";
+const LOCAL: &str = "LocalStrategy";
+const FACTOR: &str = "replication_factor";
+
+/// The option as it is kept (full class name, data centres written out), and warnings.
+/// `previous`: what the keyspace had before, for an ALTER.
+pub(super) fn normalize(
+    context: &DdlContext<'_>,
+    keyspace: &str,
+    given: &BTreeMap<String, String>,
+    previous: Option<&BTreeMap<String, String>>,
+) -> Result<(BTreeMap<String, String>, Vec<String>)> {
+    let mut options = given.clone();
+    let class = options
+        .remove("class")
+        .ok_or_else(|| Error::config("Missing replication strategy class"))?;
+    let short = class.strip_prefix(PACKAGE).unwrap_or(&class).to_owned();
+    let mut warnings = Vec::new();
+    match short.as_str() {
+        SIMPLE => simple(context, keyspace, &options, &mut warnings)?,
+        TOPOLOGY => options = topology(context, keyspace, options, previous, &mut warnings)?,
+        LOCAL => {
+            return Err(Error::invalid(
+                "Unable to use given strategy class: LocalStrategy is reserved for internal use.",
+            ));
+        }
+        _ => {
+            let name = if class.contains('.') { class } else { format!("{PACKAGE}{class}") };
+            return Err(Error::config(format!(
+                "Unable to find replication strategy class '{name}'"
+            )));
+        }
+    }
+    options.insert("class".to_owned(), format!("{PACKAGE}{short}"));
+    Ok((options, warnings))
+}
+
+fn simple(
+    context: &DdlContext<'_>,
+    keyspace: &str,
+    options: &BTreeMap<String, String>,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
+    let Some(text) = options.get(FACTOR) else {
+        return Err(Error::config("SimpleStrategy requires a replication_factor strategy option."));
+    };
+    check_known(options, &[FACTOR], SIMPLE, keyspace)?;
+    let factor = replication_factor(text)?;
+    let nodes: usize = context.datacenters.values().sum();
+    if factor > nodes {
+        warnings.push(format!(
+            "Your replication factor {factor} for keyspace {keyspace} is higher than the number \
+             of nodes {nodes}"
+        ));
+    }
+    Ok(())
+}
+
+fn topology(
+    context: &DdlContext<'_>,
+    keyspace: &str,
+    mut options: BTreeMap<String, String>,
+    previous: Option<&BTreeMap<String, String>>,
+    warnings: &mut Vec<String>,
+) -> Result<BTreeMap<String, String>> {
+    // `replication_factor` stands for every data centre that is not named itself. On ALTER it
+    // keeps what a data centre had, so that a changed default never removes replicas unasked.
+    if let Some(text) = options.remove(FACTOR) {
+        replication_factor(&text)?;
+        for name in context.datacenters.keys() {
+            let before = previous.and_then(|previous| previous.get(name));
+            options.entry(name.clone()).or_insert_with(|| before.unwrap_or(&text).clone());
+        }
+    }
+    if options.is_empty() {
+        return Err(Error::config("Configuration for at least one datacenter must be present"));
+    }
+    let known: Vec<&str> = context.datacenters.keys().map(String::as_str).collect();
+    check_known(&options, &known, TOPOLOGY, keyspace)?;
+    for (datacenter, text) in &options {
+        let factor = replication_factor(text)?;
+        let nodes = context.datacenters.get(datacenter).copied().unwrap_or_default();
+        if factor > nodes {
+            warnings.push(format!(
+                "Your replication factor {factor} for keyspace {keyspace} is higher than the \
+                 number of nodes {nodes} for datacenter {datacenter}"
+            ));
+        }
+    }
+    Ok(options)
+}
+
+fn check_known(
+    options: &BTreeMap<String, String>,
+    known: &[&str],
+    strategy: &str,
+    keyspace: &str,
+) -> Result<()> {
+    match options.keys().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => Err(Error::config(format!(
+            "Unrecognized strategy option {{{name}}} passed to {strategy} for keyspace {keyspace}"
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn replication_factor(text: &str) -> Result<usize> {
+    if text.contains('/') {
+        return Err(Error::config(
+            "Transient replication is disabled. Enable in cassandra.yaml to use.",
+        ));
+    }
+    match text.parse::<i32>() {
+        Ok(factor) => usize::try_from(factor).map_err(|_| {
+            Error::config(format!("Replication factor must be non-negative; found {factor}"))
+        }),
+        Err(_) => Err(Error::config(format!("Replication factor must be numeric; found {text}"))),
+    }
+}

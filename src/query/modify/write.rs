@@ -1,0 +1,430 @@
+//! A planned modification with the client's values becomes storage's mutations.
+
+use cql_lite::types::key::clustering::{KeyColumn, row as row_position, spelling};
+use cql_lite::types::key::path;
+use cql_lite::types::{CqlType, frames};
+use helenus_platform::codec::Reader;
+use helenus_storage::model::{
+    Cell, Deletion, KeyspaceId, Liveness, MutationBuilder, PartitionKey, RowBuilder,
+};
+
+use crate::error::{Error, Result};
+use crate::query::function::timeuuid;
+use crate::query::restriction::{partition_keys, row_keys, slices};
+use crate::query::term::{Bound, Environment, Term};
+use crate::schema::{MAX_TTL_SECONDS, Table};
+
+use super::operation::{Action, Operation};
+use super::plan::{ModifyKind, ModifyPlan, Target};
+
+/// What all statements of one request share when they are written.
+pub(crate) struct WriteContext<'a> {
+    /// Values and the moment.
+    pub(crate) environment: &'a Environment<'a>,
+    /// The timestamp of what does not bring its own: microseconds.
+    pub(crate) timestamp: i64,
+    /// Seconds since the epoch: when deletions happen and expiry is counted from.
+    pub(crate) now_seconds: i64,
+    /// A moment that no other request has, for the places of list elements: microseconds.
+    pub(crate) list_moment: i64,
+}
+
+/// Mutations being built, one for each partition of each keyspace.
+#[derive(Debug, Default)]
+pub(crate) struct MutationSet {
+    mutations: Vec<(KeyspaceId, PartitionKey, MutationBuilder)>,
+}
+
+impl MutationSet {
+    /// The mutation of this partition.
+    pub(crate) fn partition(
+        &mut self,
+        keyspace: KeyspaceId,
+        key: &PartitionKey,
+    ) -> &mut MutationBuilder {
+        let known = self.mutations.iter().position(|(ks, k, _)| *ks == keyspace && k == key);
+        let index = known.unwrap_or_else(|| {
+            let builder = MutationBuilder::new(keyspace, key.as_ref());
+            self.mutations.push((keyspace, key.clone(), builder));
+            self.mutations.len() - 1
+        });
+        #[expect(clippy::indexing_slicing, reason = "found or pushed just above")]
+        &mut self.mutations[index].2
+    }
+
+    /// The encoded mutations; those that say nothing are left out.
+    pub(crate) fn finish(self) -> Result<Vec<Vec<u8>>> {
+        let said = self.mutations.into_iter().filter(|(_, _, builder)| !builder.is_empty());
+        said.map(|(_, _, builder)| Ok(builder.finish()?)).collect()
+    }
+}
+
+/// Times of one statement.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    timestamp: i64,
+    ttl: u32,
+    now_seconds: i64,
+}
+
+impl Times {
+    fn expiry(&self) -> i64 {
+        self.now_seconds.saturating_add(i64::from(self.ttl))
+    }
+
+    fn deletion(&self) -> Deletion {
+        Deletion::new(self.timestamp, self.now_seconds)
+    }
+}
+
+impl ModifyPlan {
+    /// The partitions that the statement names.
+    pub(crate) fn keys(&self, environment: &Environment<'_>) -> Result<Vec<PartitionKey>> {
+        partition_keys(&self.table, &self.partition, environment)
+    }
+
+    /// Adds what the statement writes, which must not need a read.
+    pub(crate) fn write(
+        &self,
+        keyspace: KeyspaceId,
+        context: &WriteContext<'_>,
+        mutations: &mut MutationSet,
+    ) -> Result<()> {
+        let times = self.times(context)?;
+        for key in self.keys(context.environment)? {
+            self.write_partition(keyspace, &key, times, context, mutations)?;
+        }
+        Ok(())
+    }
+
+    fn times(&self, context: &WriteContext<'_>) -> Result<Times> {
+        let timestamp = match &self.timestamp {
+            None => context.timestamp,
+            Some(term) => timestamp_value(term, context)?,
+        };
+        let default = self.table.options.default_time_to_live;
+        let ttl = match &self.ttl {
+            None => default,
+            Some(term) => ttl_value(term, default, context.environment)?,
+        };
+        let ttl = u32::try_from(ttl).unwrap_or_default();
+        Ok(Times { timestamp, ttl, now_seconds: context.now_seconds })
+    }
+
+    fn write_partition(
+        &self,
+        keyspace: KeyspaceId,
+        key: &PartitionKey,
+        times: Times,
+        context: &WriteContext<'_>,
+        mutations: &mut MutationSet,
+    ) -> Result<()> {
+        let environment = context.environment;
+        let table = mutations.partition(keyspace, key).table(self.table.id);
+        if !self.statics.is_empty() {
+            let mut row = RowBuilder::new();
+            for operation in &self.statics {
+                apply(&mut row, operation, times, context)?;
+            }
+            if !row.is_empty() {
+                table.static_row(&row.finish()?)?;
+            }
+        }
+        match &self.target {
+            Target::Static => {}
+            Target::Partition => {
+                table.partition_deletion(times.deletion());
+            }
+            Target::Range(parts) => {
+                for range in slices(parts, &self.table.clustering, environment)? {
+                    table.range_tombstone(&range, times.deletion());
+                }
+            }
+            Target::Rows(parts) => {
+                for values in row_keys(parts, &self.table.clustering, environment)? {
+                    let (position, spelling) = position(&self.table, &values)?;
+                    let mut row = RowBuilder::new();
+                    self.fill_row(&mut row, times, context)?;
+                    if row.is_empty() {
+                        continue;
+                    }
+                    if let Some(spelling) = spelling {
+                        row.spelling(&spelling);
+                    }
+                    table.row(&position, &row.finish()?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_row(
+        &self,
+        row: &mut RowBuilder,
+        times: Times,
+        context: &WriteContext<'_>,
+    ) -> Result<()> {
+        match self.kind {
+            ModifyKind::Insert => {
+                row.liveness(Liveness::expiring(times.timestamp, times.ttl, times.expiry()));
+            }
+            ModifyKind::Delete if self.regulars.is_empty() && self.statics.is_empty() => {
+                row.deletion(times.deletion());
+            }
+            ModifyKind::Update | ModifyKind::Delete => {}
+        }
+        self.regulars.iter().try_for_each(|operation| apply(row, operation, times, context))
+    }
+}
+
+/// The position of a row, and its spelling where it needs one.
+pub(super) fn position(table: &Table, values: &[Vec<u8>]) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+    let columns: Vec<KeyColumn<'_>> = table
+        .clustering
+        .iter()
+        .map(|column| KeyColumn { ty: &column.ty, descending: column.descending })
+        .collect();
+    let values: Vec<Option<&[u8]>> = values.iter().map(|value| Some(value.as_slice())).collect();
+    Ok((row_position(&columns, &values)?, spelling(&columns, &values)))
+}
+
+fn timestamp_value(term: &Term, context: &WriteContext<'_>) -> Result<i64> {
+    match term.evaluate(context.environment)? {
+        Bound::Unset => Ok(context.timestamp),
+        Bound::Null => Err(Error::invalid("Invalid null value of timestamp")),
+        Bound::Bytes(bytes) => match Reader::new(&bytes).i64_be() {
+            Ok(i64::MIN) | Err(_) => Err(Error::invalid("Invalid timestamp value")),
+            Ok(timestamp) => Ok(timestamp),
+        },
+    }
+}
+
+fn ttl_value(term: &Term, default: i32, environment: &Environment<'_>) -> Result<i32> {
+    let ttl = match term.evaluate(environment)? {
+        Bound::Unset => return Ok(default),
+        Bound::Null => return Ok(0),
+        Bound::Bytes(bytes) => {
+            Reader::new(&bytes).i32_be().map_err(|_| Error::invalid("Invalid ttl value"))?
+        }
+    };
+    if ttl < 0 {
+        return Err(Error::invalid(format!("A TTL must be greater or equal to 0, but was {ttl}")));
+    }
+    if ttl > MAX_TTL_SECONDS {
+        return Err(Error::invalid(format!(
+            "ttl is too large. requested ({ttl}) maximum ({MAX_TTL_SECONDS})"
+        )));
+    }
+    Ok(ttl)
+}
+
+/// Adds the cells of one operation.
+fn apply(
+    row: &mut RowBuilder,
+    operation: &Operation,
+    times: Times,
+    context: &WriteContext<'_>,
+) -> Result<()> {
+    let (id, ty) = (operation.column.id, &operation.column.ty);
+    let name = operation.column.name.as_str();
+    let live = |value| Cell::expiring(id, times.timestamp, times.ttl, times.expiry(), value);
+    let dead = || Cell::tombstone(id, times.timestamp, times.now_seconds);
+    let value = |term: &Term| term.evaluate(context.environment).map(Bound::into_owned);
+    match &operation.action {
+        Action::Set(term) => {
+            // The plain case borrows the client's bytes.
+            let value = term.evaluate(context.environment)?;
+            match (&value, ty.is_multi_cell()) {
+                (Bound::Unset, _) => {}
+                (Bound::Null, false) => {
+                    row.cell(dead());
+                }
+                (Bound::Bytes(bytes), false) => {
+                    row.cell(live(bytes));
+                }
+                (Bound::Null, true) => {
+                    row.column_deletion(id, times.deletion());
+                }
+                (Bound::Bytes(bytes), true) => {
+                    // What the collection held goes one microsecond before what it gets.
+                    let before = times.timestamp.saturating_sub(1);
+                    row.column_deletion(id, Deletion::new(before, times.now_seconds));
+                    put_elements(row, ty, bytes, &live, context, false)?;
+                }
+            }
+        }
+        Action::Append(term) | Action::Put(term) => {
+            if let Bound::Bytes(bytes) = value(term)? {
+                put_elements(row, ty, &bytes, &live, context, false)?;
+            }
+        }
+        Action::Prepend(term) => {
+            if let Bound::Bytes(bytes) = value(term)? {
+                put_elements(row, ty, &bytes, &live, context, true)?;
+            }
+        }
+        Action::RemoveKeys(term) => {
+            if let (Bound::Bytes(bytes), Some(element)) = (value(term)?, key_type(ty)) {
+                for bytes in frames::set_elements(&bytes)? {
+                    row.cell(dead().with_path(&path::element(element, bytes?)?));
+                }
+            }
+        }
+        Action::SetEntry(key, term) => {
+            let path = key_path(ty, value(key)?, "map key")?;
+            let Some((path, spelling)) = path else { return Ok(()) };
+            match value(term)? {
+                Bound::Unset => {}
+                Bound::Null => {
+                    row.cell(dead().with_path(&path));
+                }
+                Bound::Bytes(bytes) => {
+                    let cell = live(&bytes).with_path(&path);
+                    row.cell(spelled(cell, spelling.as_deref()));
+                }
+            }
+        }
+        Action::RemoveKey(key) => {
+            let what = if matches!(ty, CqlType::Set(_)) { "set element" } else { "map key" };
+            if let Some((path, _)) = key_path(ty, value(key)?, what)? {
+                row.cell(dead().with_path(&path));
+            }
+        }
+        Action::SetField(index, term) => {
+            let path = path::field(u16::try_from(*index).unwrap_or(u16::MAX));
+            match value(term)? {
+                Bound::Unset => {}
+                Bound::Null => {
+                    row.cell(dead().with_path(&path));
+                }
+                Bound::Bytes(bytes) => {
+                    row.cell(live(&bytes).with_path(&path));
+                }
+            }
+        }
+        Action::RemoveField(index) => {
+            let path = path::field(u16::try_from(*index).unwrap_or(u16::MAX));
+            row.cell(dead().with_path(&path));
+        }
+        Action::SetIndex(..) | Action::RemoveIndex(_) | Action::RemoveValues(_) => {
+            return Err(Error::server(format!("list column {name} was not read before writing")));
+        }
+        Action::Increment(..) => {
+            return Err(Error::server(format!(
+                "counter column {name} was not read before writing"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn spelled<'a>(cell: Cell<'a>, spelling: Option<&'a [u8]>) -> Cell<'a> {
+    match spelling {
+        Some(spelling) => cell.with_path_spelling(spelling),
+        None => cell,
+    }
+}
+
+/// The type of a set's elements or a map's keys.
+fn key_type(ty: &CqlType) -> Option<&CqlType> {
+    match ty {
+        CqlType::Set(element) => Some(element),
+        CqlType::Map(key, _) => Some(key),
+        _ => None,
+    }
+}
+
+type Path = (Vec<u8>, Option<Vec<u8>>);
+
+/// The path of a key, with its spelling where it needs one; none if the key is not set.
+fn key_path(ty: &CqlType, key: Bound<'_>, what: &str) -> Result<Option<Path>> {
+    let Some(key_type) = key_type(ty) else { return Ok(None) };
+    match key {
+        Bound::Bytes(bytes) => {
+            let spelling = path::spelling(key_type, &bytes).map(<[u8]>::to_vec);
+            Ok(Some((path::element(key_type, &bytes)?, spelling)))
+        }
+        Bound::Null => Err(Error::invalid(format!("Invalid null {what}"))),
+        Bound::Unset => Err(Error::invalid(format!("Invalid unset {what}"))),
+    }
+}
+
+/// Adds one cell per element of a serialized collection or field of a UDT.
+fn put_elements<'c>(
+    row: &mut RowBuilder,
+    ty: &CqlType,
+    bytes: &'c [u8],
+    live: &dyn Fn(&'c [u8]) -> Cell<'c>,
+    context: &WriteContext<'_>,
+    at_front: bool,
+) -> Result<()> {
+    match ty {
+        CqlType::List(_) => {
+            let mut paths = ListPaths::new(context, at_front);
+            for element in frames::list_elements(bytes)? {
+                let path = paths.next()?;
+                let cell = live(element?);
+                row.cell(Cell { path: Some(&path), ..cell });
+            }
+        }
+        CqlType::Set(element) => {
+            for bytes in frames::set_elements(bytes)? {
+                let bytes = bytes?;
+                let path = path::element(element, bytes)?;
+                let cell = Cell { path: Some(&path), ..live(&[]) };
+                row.cell(spelled(cell, path::spelling(element, bytes)));
+            }
+        }
+        CqlType::Map(key, _) => {
+            for (k, v) in frames::map_entries(bytes)? {
+                let path = path::element(key, k)?;
+                let cell = Cell { path: Some(&path), ..live(v) };
+                row.cell(spelled(cell, path::spelling(key, k)));
+            }
+        }
+        CqlType::Udt(udt) => {
+            for (index, field) in frames::udt_fields(bytes, udt)?.into_iter().enumerate() {
+                let path = path::field(u16::try_from(index).unwrap_or(u16::MAX));
+                if let Some(bytes) = field {
+                    row.cell(Cell { path: Some(&path), ..live(bytes) });
+                }
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Places for new elements of a list: ordered by the moment they are added, those added at the
+/// front mirrored around a moment before all others.
+struct ListPaths {
+    ticks: u64,
+    index: u32,
+    node: [u8; 4],
+}
+
+/// 2010-01-01, in units of 100 ns since 1582-10-15: nothing is added before it.
+const MIRROR_TICKS: i64 = 0x01DE_F668_9AB0_C000;
+/// Units of 100 ns between 1582-10-15 and 1970-01-01.
+const UNIX_TICKS: i64 = 0x01B2_1DD2_1381_4000;
+
+impl ListPaths {
+    fn new(context: &WriteContext<'_>, at_front: bool) -> ListPaths {
+        let moment = context.list_moment.wrapping_mul(10).wrapping_add(UNIX_TICKS);
+        let ticks =
+            if at_front { MIRROR_TICKS.wrapping_mul(2).wrapping_sub(moment) } else { moment };
+        let chance = context.environment.random.next_u64();
+        let node = [0, 8, 16, 24].map(|shift| (chance >> shift) as u8);
+        ListPaths { ticks: ticks as u64, index: 0, node }
+    }
+
+    fn next(&mut self) -> Result<Vec<u8>> {
+        // The low half of a timeuuid is ordered byte by byte, signed.
+        let [a, b, c, d] = [24, 16, 8, 0].map(|shift| (self.index >> shift) as u8 ^ 0x80);
+        let [w, x, y, z] = self.node;
+        self.index += 1;
+        let uuid = timeuuid(self.ticks, [a, b, c, d, w, x, y, z]);
+        let uuid = uuid.try_into().map_err(|_| Error::server("a timeuuid has 16 bytes"))?;
+        Ok(path::list(&uuid)?)
+    }
+}

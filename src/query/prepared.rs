@@ -1,0 +1,253 @@
+//! Prepared statements: parsed, checked and planned once, run many times.
+
+use std::sync::{Arc, OnceLock};
+
+use cql_lite::ast::{self, Modification, Statement};
+use cql_lite::parse;
+use cql_lite::wire::{ColumnSpec, EncodedColumns, ProtocolVersion};
+use md5::{Digest, Md5};
+
+use crate::error::{Error, Result};
+use crate::schema::{Schema, Table, TableSource};
+
+use super::ddl::{self, keyspace_of};
+use super::modify::{ModifyPlan, prepare_delete, prepare_insert, prepare_update};
+use super::select::{self, SelectPlan};
+use super::term::{Markers, TermCompiler};
+
+/// The most bytes of a statement's text.
+pub const STATEMENT_BYTES_MAX: usize = 16 << 20;
+
+/// What a statement does when it is run.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    Select(Arc<SelectPlan>),
+    Modify(Arc<ModifyPlan>),
+    Use(String),
+    Truncate(Arc<Table>),
+    /// Planned when it is run, against the schema of that moment.
+    Ddl(Box<Statement>),
+}
+
+/// A statement that is ready to run.
+#[derive(Debug)]
+pub struct Prepared {
+    /// What clients call it: MD5 of keyspace and text.
+    pub id: [u8; 16],
+    /// The keyspace that was in use when it was prepared.
+    pub keyspace: Option<String>,
+    /// Its text.
+    pub text: String,
+    /// Its markers.
+    pub markers: Vec<ColumnSpec>,
+    /// For each component of the partition key the marker that gives it; empty if not all are
+    /// given by markers alone.
+    pub key_indexes: Vec<u16>,
+    /// What the result's columns are called; none for statements without rows.
+    pub columns: Option<Vec<ColumnSpec>>,
+    /// Names the columns: clients notice by it that they have changed.
+    pub metadata_id: [u8; 16],
+    pub(crate) plan: Plan,
+    /// The version of the schema that it was planned against.
+    schema_version: u64,
+    /// Which query a paging state belongs to.
+    pub(crate) fingerprint: u64,
+    encoded: [OnceLock<EncodedColumns>; 3],
+}
+
+impl Prepared {
+    /// The result's columns in the form of this version.
+    pub(crate) fn encoded_columns(&self, version: ProtocolVersion) -> &EncodedColumns {
+        let index = match version {
+            ProtocolVersion::V3 => 0,
+            ProtocolVersion::V4 => 1,
+            ProtocolVersion::V5 => 2,
+        };
+        let columns = self.columns.as_deref().unwrap_or_default();
+        #[expect(clippy::indexing_slicing, reason = "three versions, three places")]
+        self.encoded[index].get_or_init(|| EncodedColumns::new(columns, version))
+    }
+
+    /// Whether the plan still holds under this schema; if not, prepare the text again.
+    pub fn is_current(&self, schema: &Schema) -> bool {
+        if self.schema_version == schema.version {
+            return true;
+        }
+        let table = match &self.plan {
+            Plan::Select(plan) => &plan.table,
+            Plan::Modify(plan) => &plan.table,
+            Plan::Truncate(table) => table,
+            Plan::Use(_) | Plan::Ddl(_) => return true,
+        };
+        schema.table_by_id(table.id).is_some_and(|current| Arc::ptr_eq(current, table))
+    }
+
+    /// Whether the answer to EXECUTE tells the columns: only rows have some.
+    pub fn returns_rows(&self) -> bool {
+        self.columns.is_some()
+    }
+}
+
+/// The id of a prepared statement: a pure function of keyspace and text, the same on every node.
+pub fn statement_id(keyspace: Option<&str>, text: &str) -> [u8; 16] {
+    let mut digest = Md5::new();
+    digest.update(keyspace.unwrap_or_default().as_bytes());
+    digest.update(text.as_bytes());
+    digest.finalize().into()
+}
+
+/// Parses a statement.
+pub(crate) fn parse_statement(text: &str) -> Result<Statement> {
+    if text.len() > STATEMENT_BYTES_MAX {
+        return Err(Error::invalid(format!(
+            "a statement of {} bytes is over the maximum of {STATEMENT_BYTES_MAX} bytes",
+            text.len()
+        )));
+    }
+    parse(text).map_err(|error| Error::syntax(error.to_string()))
+}
+
+/// Prepares a statement. `keyspace`: the one in use.
+pub fn prepare(schema: &Schema, keyspace: Option<&str>, text: &str) -> Result<Prepared> {
+    let statement = parse_statement(text)?;
+    let mut key_indexes = Vec::new();
+    let mut markers = Vec::new();
+    let mut columns = None;
+    let plan = match statement {
+        Statement::Select(select) => {
+            let table = find_table(schema, keyspace, &select.table)?;
+            let mut compiler = TermCompiler::new(schema, &table.keyspace, &table.name);
+            let plan = select::prepare(&mut compiler, &table, &select)?;
+            markers = finish(compiler.markers)?;
+            key_indexes = plan.key_markers();
+            columns = Some(plan.columns.clone());
+            Plan::Select(Arc::new(plan))
+        }
+        Statement::Insert(insert) => modify(
+            schema,
+            keyspace,
+            &Modification::Insert(*insert),
+            &mut markers,
+            &mut key_indexes,
+        )?,
+        Statement::Update(update) => modify(
+            schema,
+            keyspace,
+            &Modification::Update(*update),
+            &mut markers,
+            &mut key_indexes,
+        )?,
+        Statement::Delete(delete) => modify(
+            schema,
+            keyspace,
+            &Modification::Delete(*delete),
+            &mut markers,
+            &mut key_indexes,
+        )?,
+        Statement::Use(name) => Plan::Use(name.name),
+        Statement::Truncate(name) => {
+            let table = find_table(schema, keyspace, &name)?;
+            if table.source == TableSource::View {
+                return Err(Error::invalid("Cannot truncate virtual tables"));
+            }
+            Plan::Truncate(table)
+        }
+        Statement::Batch(_) => {
+            return Err(Error::invalid("BATCH as a statement is not supported yet"));
+        }
+        Statement::Describe(_) => {
+            return Err(Error::syntax("DESCRIBE is not supported yet"));
+        }
+        ddl_statement => {
+            debug_assert!(ddl::is_ddl(&ddl_statement));
+            Plan::Ddl(Box::new(ddl_statement))
+        }
+    };
+    let id = statement_id(keyspace, text);
+    let [a, b, c, d, e, f, g, h, ..] = statement_id(None, text);
+    let fingerprint = [a, b, c, d, e, f, g, h].iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
+    Ok(Prepared {
+        id,
+        keyspace: keyspace.map(str::to_owned),
+        text: text.to_owned(),
+        markers,
+        key_indexes,
+        metadata_id: metadata_id(columns.as_deref()),
+        columns,
+        plan,
+        schema_version: schema.version,
+        fingerprint,
+        encoded: [const { OnceLock::new() }; 3],
+    })
+}
+
+fn finish(markers: Markers) -> Result<Vec<ColumnSpec>> {
+    markers.finish()
+}
+
+/// Digest of the result's columns: what clients of v5 compare.
+fn metadata_id(columns: Option<&[ColumnSpec]>) -> [u8; 16] {
+    let mut digest = Md5::new();
+    for column in columns.unwrap_or_default() {
+        for part in [&column.keyspace, &column.table, &column.name, &column.ty.to_string()] {
+            digest.update(part.as_bytes());
+            digest.update([0]);
+        }
+    }
+    digest.finalize().into()
+}
+
+/// The table that a statement names.
+pub(crate) fn find_table(
+    schema: &Schema,
+    in_use: Option<&str>,
+    name: &ast::QualifiedName,
+) -> Result<Arc<Table>> {
+    let keyspace = keyspace_of(name, in_use)?;
+    if schema.keyspace(keyspace).is_none() {
+        return Err(Error::invalid(format!("keyspace {keyspace} does not exist")));
+    }
+    match schema.table(keyspace, name.name.as_str()) {
+        Some(table) => Ok(Arc::clone(table)),
+        None => Err(Error::invalid(format!("table {} does not exist", name.name.as_str()))),
+    }
+}
+
+fn modify(
+    schema: &Schema,
+    keyspace: Option<&str>,
+    statement: &Modification,
+    markers: &mut Vec<ColumnSpec>,
+    key_indexes: &mut Vec<u16>,
+) -> Result<Plan> {
+    let name = match statement {
+        Modification::Insert(insert) => &insert.table,
+        Modification::Update(update) => &update.table,
+        Modification::Delete(delete) => &delete.table,
+    };
+    let table = find_table(schema, keyspace, name)?;
+    let mut compiler = TermCompiler::new(schema, &table.keyspace, &table.name);
+    let plan = plan_modification(&mut compiler, &table, statement)?;
+    *markers = finish(compiler.markers)?;
+    *key_indexes = plan.key_markers();
+    Ok(Plan::Modify(Arc::new(plan)))
+}
+
+/// Plans an INSERT, UPDATE or DELETE.
+pub(crate) fn plan_modification(
+    compiler: &mut TermCompiler<'_>,
+    table: &Arc<Table>,
+    statement: &Modification,
+) -> Result<ModifyPlan> {
+    if table.source == TableSource::View {
+        return Err(Error::invalid(format!(
+            "Modification is not supported by table {}.{}",
+            table.keyspace, table.name
+        )));
+    }
+    match statement {
+        Modification::Insert(insert) => prepare_insert(compiler, table, insert),
+        Modification::Update(update) => prepare_update(compiler, table, update),
+        Modification::Delete(delete) => prepare_delete(compiler, table, delete),
+    }
+}

@@ -1,0 +1,389 @@
+//! Runs a planned SELECT: one page of it, in as many steps as it takes.
+
+use std::sync::Arc;
+
+use cql_lite::wire::{EncodedColumns, ResponseWriter};
+use helenus_platform::codec::Reader;
+use helenus_storage::model::{ColumnSet, LogPosition, PartitionKey, PositionRange, Slice};
+use helenus_storage::{Budget, Cursor, Partitions, Read, ReadCommand};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::query::execution::{Request, Step};
+use crate::query::restriction::{
+    PartitionRestriction, key_of, partition_keys, slices, token_range,
+};
+use crate::query::row::CurrentRow;
+use crate::query::services::Services;
+use crate::query::source::{Source, ViewRead};
+use crate::query::term::{Bound, Environment, Term};
+use crate::schema::{Schema, TableSource};
+
+use super::SelectPlan;
+use super::aggregate::Accumulator;
+use super::evaluate::BoundTerms;
+use super::paging::PagingState;
+use super::selector::Selector;
+use super::sink::{Limits, Progress, RowSink, write_cells};
+use super::sort::Sorter;
+
+/// A read that steps over more tombstones than this fails, as in Cassandra.
+const TOMBSTONES_FAIL: u64 = 100_000;
+/// A read that steps over more tombstones than this warns.
+const TOMBSTONES_WARN: u64 = 1_000;
+
+/// A SELECT that is being run.
+pub(crate) struct SelectExecution {
+    plan: Arc<SelectPlan>,
+    command: ReadCommand,
+    source: Source,
+    progress: Progress,
+    /// Which query it is, for paging states.
+    query: u64,
+    /// LIMIT of rows that are sorted: all of them are read.
+    sort_limit: u64,
+    now: i64,
+    now_seconds: i64,
+    finished: bool,
+}
+
+impl SelectExecution {
+    /// Begins: computes what is read, and begins the answer.
+    pub(crate) fn begin(
+        plan: &Arc<SelectPlan>,
+        services: &Services,
+        schema: &Schema,
+        request: &Request<'_>,
+        encoded: &EncodedColumns,
+        query: u64,
+        writer: &mut ResponseWriter<'_>,
+    ) -> Result<SelectExecution> {
+        let environment = request.environment(services);
+        let mut limits = limits(plan, request, &environment)?;
+        let sort_limit = limits.rows;
+        if plan.sort.is_some() {
+            limits.rows = u64::MAX;
+        }
+        let state = match request.options.paging_state {
+            Some(bytes) => Some(PagingState::decode(bytes, plan.table.id, query)?),
+            None => None,
+        };
+        let command = command(plan, request.now_seconds, &environment)?;
+        let mut execution = SelectExecution {
+            plan: Arc::clone(plan),
+            source: Source::Stored(Cursor::new(&command)),
+            command,
+            progress: progress(plan, limits, &environment)?,
+            query,
+            sort_limit,
+            now: request.now,
+            now_seconds: request.now_seconds,
+            finished: false,
+        };
+        if let Some(state) = state {
+            execution.resume(state);
+        }
+        if plan.table.source == TableSource::View {
+            let after = execution.progress.last.clone();
+            execution.open_view(services, schema, after)?;
+        }
+        let changed = request.new_metadata_id();
+        writer.begin_rows(encoded, request.options.skip_metadata, changed);
+        Ok(execution)
+    }
+
+    /// Goes on where an earlier page ended.
+    fn resume(&mut self, state: PagingState) {
+        let key = key_of(&state.key);
+        let position = state.position.as_deref().map(Slice::copy);
+        let limit = &mut self.progress.limits.rows;
+        *limit = (*limit).min(state.limit_left.unwrap_or(u64::MAX));
+        self.progress.in_partition = u64::from(state.rows_told);
+        self.progress.last_in_partition = u64::from(state.rows_told);
+        let cursor = Cursor::resume(key.clone(), position.clone());
+        self.source = Source::Stored(cursor.with_rows_told(state.rows_told));
+        self.progress.last = Some((key, position));
+    }
+
+    fn open_view(
+        &mut self,
+        services: &Services,
+        schema: &Schema,
+        after: Option<(PartitionKey, Option<Slice>)>,
+    ) -> Result<()> {
+        let keys = match &self.command.partitions {
+            Partitions::One(key) => Some(std::slice::from_ref(key)),
+            Partitions::Many(keys) => Some(keys.as_slice()),
+            Partitions::Range { .. } => None,
+        };
+        let rows = services.views.rows(schema, &self.plan.table, keys)?;
+        self.source = Source::View(ViewRead::new(&self.plan.table, rows, after)?);
+        Ok(())
+    }
+
+    /// Reads on until the budget is spent, blocks are missing, or the page is complete.
+    pub(crate) fn step(
+        &mut self,
+        services: &Services,
+        writer: &mut ResponseWriter<'_>,
+        budget: &mut Budget,
+    ) -> Result<Step> {
+        let read = if self.finished {
+            Read::Done
+        } else {
+            let mut sink = RowSink {
+                plan: &self.plan,
+                progress: &mut self.progress,
+                writer,
+                now: self.now,
+                now_seconds: self.now_seconds,
+                random: &*services.random,
+            };
+            self.source.read(&services.engine, &self.command, &mut sink, budget)?
+        };
+        if let Some(error) = self.progress.failure.take() {
+            return Err(error);
+        }
+        match read {
+            Read::Yield => Ok(Step::Yield),
+            Read::NeedsBlocks(blocks) => Ok(Step::NeedsBlocks(blocks)),
+            Read::TombstoneLimit => Err(self.too_many_tombstones()),
+            Read::Done | Read::Stopped => {
+                self.finished = true;
+                self.finish(services, writer)?;
+                Ok(Step::Done { hold: self.newest() })
+            }
+        }
+    }
+
+    /// The engine's cursor, for fetching blocks.
+    pub(crate) fn cursor(&mut self) -> Option<&mut Cursor> {
+        match &mut self.source {
+            Source::Stored(cursor) => Some(cursor),
+            Source::View(_) => None,
+        }
+    }
+
+    fn newest(&self) -> Option<LogPosition> {
+        match &self.source {
+            Source::Stored(cursor) => Some(cursor.newest()),
+            Source::View(_) => None,
+        }
+    }
+
+    fn too_many_tombstones(&self) -> Error {
+        let table = &self.plan.table;
+        Error::new(
+            ErrorKind::Server,
+            format!(
+                "Scanned over {TOMBSTONES_FAIL} tombstones during a query on {}.{}; query aborted",
+                table.keyspace, table.name
+            ),
+        )
+    }
+
+    fn finish(&mut self, services: &Services, writer: &mut ResponseWriter<'_>) -> Result<()> {
+        if let Some(aggregates) = &self.plan.aggregates {
+            // Without GROUP BY there is always one group, even of no rows.
+            let group_left = self.progress.group.is_some();
+            let only_group = aggregates.group_by.is_none() && self.progress.emitted == 0;
+            let room = self.progress.emitted < self.progress.limits.rows;
+            if (group_left || only_group) && room {
+                let mut sink = RowSink {
+                    plan: &self.plan,
+                    progress: &mut self.progress,
+                    writer,
+                    now: self.now,
+                    now_seconds: self.now_seconds,
+                    random: &*services.random,
+                };
+                sink.end_group()?;
+            }
+        }
+        if let Some(sort) = &self.plan.sort {
+            let sorter = std::mem::take(&mut self.progress.sorter);
+            let limit = usize::try_from(self.sort_limit).unwrap_or(usize::MAX);
+            for cells in sorter.finish(sort).into_iter().take(limit) {
+                write_cells(&self.plan, writer, &cells)?;
+            }
+        }
+        if let Source::Stored(cursor) = &self.source
+            && cursor.tombstones() > TOMBSTONES_WARN
+        {
+            writer.warn(format!(
+                "Read {} live rows and {} tombstone cells for query on {}.{}",
+                writer.rows(),
+                cursor.tombstones(),
+                self.plan.table.keyspace,
+                self.plan.table.name
+            ));
+        }
+        let state = self.paging_state();
+        writer.finish_rows(state.as_deref());
+        Ok(())
+    }
+
+    fn paging_state(&self) -> Option<Vec<u8>> {
+        let progress = &self.progress;
+        if !progress.more || progress.limit_reached {
+            return None;
+        }
+        let (key, position) = progress.last.as_ref()?;
+        let left = progress.limits.rows;
+        let limit_left = (left != u64::MAX).then(|| left.saturating_sub(progress.emitted));
+        let state = PagingState {
+            table: self.plan.table.id,
+            query: self.query,
+            key: key.key.to_vec(),
+            position: position.as_ref().map(|position| position.to_vec()),
+            limit_left,
+            rows_told: u32::try_from(progress.last_in_partition).unwrap_or(u32::MAX),
+        };
+        Some(state.encode())
+    }
+}
+
+/// The value of a LIMIT.
+fn limit_value(term: Option<&Term>, name: &str, environment: &Environment<'_>) -> Result<u64> {
+    let Some(term) = term else { return Ok(u64::MAX) };
+    match term.evaluate(environment)? {
+        Bound::Unset => Ok(u64::MAX),
+        Bound::Null => Err(Error::invalid("Invalid null value of limit")),
+        Bound::Bytes(bytes) => match Reader::new(&bytes).i32_be() {
+            Ok(limit) if limit > 0 => Ok(u64::from(limit.unsigned_abs())),
+            Ok(_) => Err(Error::invalid(format!("{name} must be strictly positive"))),
+            Err(_) => Err(Error::invalid("Invalid limit value")),
+        },
+    }
+}
+
+fn limits(
+    plan: &SelectPlan,
+    request: &Request<'_>,
+    environment: &Environment<'_>,
+) -> Result<Limits> {
+    let rows = limit_value(plan.limit.as_ref(), "LIMIT", environment)?;
+    let per_partition =
+        limit_value(plan.per_partition_limit.as_ref(), "PER PARTITION LIMIT", environment)?;
+    let mut page = match request.options.page_size {
+        Some(size) if size > 0 => u64::from(size.unsigned_abs()),
+        _ => u64::MAX,
+    };
+    if plan.sort.is_some() {
+        if page != u64::MAX && page < rows {
+            return Err(Error::invalid(
+                "Cannot page queries with both ORDER BY and a IN restriction on the partition \
+                 key; you must either remove the ORDER BY or the IN and sort client side, or \
+                 disable paging for this query",
+            ));
+        }
+        page = u64::MAX;
+    }
+    // One group needs no pages.
+    if plan.aggregates.as_ref().is_some_and(|aggregates| aggregates.group_by.is_none()) {
+        page = u64::MAX;
+    }
+    Ok(Limits { rows, per_partition, page })
+}
+
+fn progress(plan: &SelectPlan, limits: Limits, environment: &Environment<'_>) -> Result<Progress> {
+    let filters = plan.restrictions.filters.iter().map(|filter| filter.bind(environment));
+    Ok(Progress {
+        current: CurrentRow::default(),
+        filters: filters.collect::<Result<_>>()?,
+        terms: BoundTerms::new(&plan.outputs, environment)?,
+        limits,
+        accumulators: accumulators(&plan.outputs),
+        sorter: Sorter::default(),
+        emitted: 0,
+        in_partition: 0,
+        partition_has_rows: false,
+        key: None,
+        last: None,
+        last_in_partition: 0,
+        first_of_group: Default::default(),
+        group: None,
+        more: false,
+        limit_reached: false,
+        failure: None,
+    })
+}
+
+fn accumulators(outputs: &[Selector]) -> Vec<Accumulator> {
+    let mut found = Vec::new();
+    outputs.iter().for_each(|output| collect_accumulators(output, &mut found));
+    found.sort_by_key(|(index, _)| *index);
+    found.into_iter().map(|(_, accumulator)| accumulator).collect()
+}
+
+fn collect_accumulators(selector: &Selector, found: &mut Vec<(usize, Accumulator)>) {
+    match selector {
+        Selector::Aggregate { kind, argument, index, .. } => {
+            let ty = argument.as_ref().map(|argument| argument.ty());
+            let ty = ty.unwrap_or(cql_lite::types::CqlType::Bigint);
+            found.push((*index, Accumulator::new(*kind, ty)));
+        }
+        Selector::Call(call) => {
+            call.arguments.iter().for_each(|part| collect_accumulators(part, found));
+        }
+        Selector::Composite { parts, .. } => {
+            parts.iter().for_each(|part| collect_accumulators(part, found));
+        }
+        Selector::Field { base, .. }
+        | Selector::Element { base, .. }
+        | Selector::Slice { base, .. } => collect_accumulators(base, found),
+        Selector::Column { .. } | Selector::Term { .. } | Selector::Info { .. } => {}
+    }
+}
+
+/// What storage is asked for.
+fn command(
+    plan: &SelectPlan,
+    now_seconds: i64,
+    environment: &Environment<'_>,
+) -> Result<ReadCommand> {
+    let restrictions = &plan.restrictions;
+    let mut partitions = match &restrictions.partition {
+        PartitionRestriction::Keys(parts) => {
+            let mut keys = partition_keys(&plan.table, parts, environment)?;
+            match keys.len() {
+                1 => Partitions::One(keys.swap_remove(0)),
+                _ => Partitions::Many(keys),
+            }
+        }
+        other => match token_range(other, environment)? {
+            Some((start, end)) => Partitions::Range { start, end },
+            None => Partitions::Many(Vec::new()),
+        },
+    };
+    let slices = if restrictions.clustering.is_empty() {
+        vec![PositionRange::whole()]
+    } else {
+        slices(&restrictions.clustering, &plan.table.clustering, environment)?
+    };
+    // Restrictions that nothing can fulfil select nothing, not even static rows.
+    if slices.is_empty() {
+        partitions = Partitions::Many(Vec::new());
+    }
+    let shaped = plan.restrictions.filters.is_empty() && plan.aggregates.is_none();
+    let per_partition = match (shaped, &plan.per_partition_limit) {
+        (true, Some(term)) => limit_value(Some(term), "PER PARTITION LIMIT", environment)?,
+        _ => u64::MAX,
+    };
+    Ok(ReadCommand {
+        table: plan.table.id,
+        partitions,
+        slices,
+        reversed: plan.reversed,
+        columns: plan.column_set(),
+        now: now_seconds,
+        rows_per_partition_max: u32::try_from(per_partition).unwrap_or(u32::MAX),
+        distinct: plan.distinct,
+        tombstones_max: TOMBSTONES_FAIL,
+    })
+}
+
+impl SelectPlan {
+    fn column_set(&self) -> ColumnSet {
+        self.shape.column_set()
+    }
+}

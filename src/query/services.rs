@@ -1,0 +1,48 @@
+//! What statements need of the node that runs them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use helenus_platform::clock::Clock;
+use helenus_platform::random::Random;
+use helenus_storage::Engine;
+use helenus_storage::model::counter::CounterId;
+
+use crate::cluster::metadata::{Applier, Metadata};
+use crate::coordinator::{PartitionLocks, Timestamps};
+
+use super::source::Views;
+
+/// What statements need of the node that runs them.
+pub struct Services {
+    /// Where rows are.
+    pub engine: Engine,
+    /// The schema, and how it changes.
+    pub metadata: Arc<Metadata>,
+    /// Makes changes of the schema real.
+    pub applier: Arc<dyn Applier>,
+    /// The node's own tables.
+    pub views: Arc<dyn Views>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where UUIDs come from.
+    pub random: Arc<dyn Random>,
+    /// Timestamps for writes that bring none.
+    pub timestamps: Arc<Timestamps>,
+    /// One at a time for what reads before it writes.
+    pub locks: Arc<PartitionLocks>,
+    /// The shard that this node's increments go to.
+    pub counter_id: CounterId,
+    /// Data centres with their number of nodes.
+    pub datacenters: BTreeMap<String, usize>,
+    /// A batch larger than this fails, in bytes; 0: never.
+    pub batch_bytes_fail: usize,
+    /// A batch larger than this warns, in bytes.
+    pub batch_bytes_warn: usize,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Services")
+    }
+}

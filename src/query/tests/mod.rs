@@ -1,0 +1,53 @@
+//! Whole statements on an engine in memory, from scripts.
+//!
+//! A script in `cases/` is a list of statements with what they must answer:
+//!
+//! ```text
+//! -- a comment
+//! SELECT a, b FROM t WHERE k = 1
+//! => 2 | 'x'
+//! => null | 'y'
+//! SELECT a FROM nothing
+//! !! table nothing does not exist
+//! INSERT INTO t (k) VALUES (1)
+//! ```
+//!
+//! Rows are compared in order, cell by cell, as CQL literals. `=>` alone: no rows. `=> *` any
+//! rows. A statement with neither must succeed. `??` gives names and types of the result, `##`
+//! a warning. Lines that begin with spaces go on with the statement.
+
+mod harness;
+mod paging;
+
+use harness::Node;
+
+fn run_script(name: &str, script: &str) {
+    let node = Node::new();
+    node.run(
+        "CREATE KEYSPACE ks WITH replication = \
+        {'class': 'SimpleStrategy', 'replication_factor': 1}",
+    )
+    .unwrap();
+    node.use_keyspace("ks");
+    let mut failures = Vec::new();
+    for case in harness::cases(script) {
+        if let Err(failure) = node.check(&case) {
+            failures.push(format!("{name}:{}: {}\n{failure}\n", case.line, case.statement));
+        }
+    }
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+macro_rules! scripts {
+    ($($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            let name = concat!(stringify!($name), ".cql");
+            run_script(name, include_str!(concat!("cases/", stringify!($name), ".cql")));
+        }
+    )*};
+}
+
+scripts! {
+    basics
+}
