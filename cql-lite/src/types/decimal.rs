@@ -3,8 +3,9 @@
 //!
 //! Serialized: i32 big-endian scale | the unscaled integer, two's complement, big-endian.
 //!
-//! A few bytes can name a number of two billion digits (`1E+2147483647`), so everything that
-//! would write a number out, or align two of them, is bounded by [`NUMBER_DIGITS_MAX`].
+//! A few bytes can name a number of two billion digits (`1E+2147483647`), and the cost of writing
+//! digits out, and of division, grows with the square of their number. So numbers have a longest
+//! form, [`NUMBER_BYTES_MAX`], and whatever would make a longer one is refused.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -12,9 +13,14 @@ use std::fmt;
 use helenus_platform::codec::{Put, Reader};
 use num_bigint::{BigInt, Sign};
 
-/// The most digits a number is written out with, read from text with, or computed to. Beyond it
-/// the cost, which grows with the square, would be felt by other requests.
-pub const NUMBER_DIGITS_MAX: usize = 160_000;
+/// The longest serialized `decimal` or `varint`, in bytes. Cassandra has no such bound; a number
+/// of this length takes a few milliseconds to print, one of ten times the length a hundred times
+/// as long.
+pub const NUMBER_BYTES_MAX: usize = 8_192;
+
+/// The most digits that a number is read from, written out with, or computed to: a few more than
+/// the longest serialized number has.
+pub const NUMBER_DIGITS_MAX: usize = 20_000;
 
 /// `unscaled × 10^-scale`.
 ///
@@ -119,7 +125,7 @@ impl Decimal {
         let mut unscaled = self.unscaled.clone();
         let mut scale = self.scale;
         // Halving steps, so that many zeros do not cost as many divisions.
-        let mut step = 1usize << 17;
+        let mut step = 1usize << 14;
         while step > 0 {
             let divisor_fits = digits_at_least(unscaled.bits()) >= step;
             let lowered = scale.checked_sub(step as i32);
@@ -181,6 +187,13 @@ impl Decimal {
     fn compare_magnitude(&self, other: &Decimal) -> Ordering {
         if self.scale == other.scale {
             return self.unscaled.magnitude().cmp(other.unscaled.magnitude());
+        }
+        // Within one digit the exponents are known without a division.
+        let rough = |number: &Decimal| {
+            digits_at_least(number.unscaled.bits()) as i64 - i64::from(number.scale)
+        };
+        if rough(self).abs_diff(rough(other)) > 1 {
+            return rough(self).cmp(&rough(other));
         }
         let exponent = |number: &Decimal| number.precision() as i64 - i64::from(number.scale);
         let exponents = exponent(self).cmp(&exponent(other));

@@ -1,6 +1,6 @@
 //! Durations: months, days and nanoseconds, kept apart because months and days vary in length.
 //!
-//! Serialized: three signed [vints](super::vint), months | days | nanoseconds, which must not
+//! Serialized: three signed [vints](super::frames), months | days | nanoseconds, which must not
 //! have different signs.
 
 use std::fmt;
@@ -9,7 +9,7 @@ use helenus_platform::codec::Reader;
 
 use super::calendar::{CivilDate, DAY_MILLIS};
 use super::error::{Result, ValueError};
-use super::vint;
+use super::frames::vint;
 
 const MICRO: i64 = 1_000;
 const MILLI: i64 = 1_000 * MICRO;

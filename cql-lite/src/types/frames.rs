@@ -5,15 +5,18 @@
 //! - tuple, UDT: per component i32 length (negative: null) and the bytes; components missing at
 //!   the end are null.
 //! - vector: elements of fixed length one after the other; others each after their length as an
-//!   unsigned [vint](super::vint).
+//!   unsigned vint: the number of leading one bits of the first byte is the number of
+//!   bytes that follow.
 //!
 //! Nothing here allocates more than a small multiple of the bytes that are really there.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
+pub(super) mod vint;
+
 use helenus_platform::codec::{Put, Reader};
 
 use super::error::{Result, ValueError};
-use super::{CqlType, UdtType, vint};
+use super::{CqlType, UdtType};
 
 /// Elements of a list or a set, or keys and values of a map by turns.
 #[derive(Clone, Debug)]

@@ -9,8 +9,8 @@
 //!   field of a UDT, and only around a collection or a UDT. Tuples and vectors are always frozen
 //!   and carry no wrapper.
 //! - Whatever lies inside another type (elements, keys, values, tuple components) is frozen by
-//!   its place, so it carries no wrapper; [`Display`](std::fmt::Display) prints it with `frozen<…>`,
-//!   as `system_schema` does: `List(Map(Text, Int))` prints `list<frozen<map<text, int>>>`.
+//!   its place, so it carries no wrapper; [`Display`](std::fmt::Display) prints it with
+//!   `frozen<…>`, as `system_schema` does: `List(Map(Text, Int))` prints `list<frozen<map<text, int>>>`.
 //!
 //! [`CqlType::canonical`] brings any tree into this shape.
 
@@ -31,7 +31,6 @@ pub mod partition_key;
 pub mod text;
 pub mod validate;
 pub mod value;
-mod vint;
 
 pub use error::{Result, ValueError, ValueErrorKind};
 pub use normalize::normalize;

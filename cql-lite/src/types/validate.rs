@@ -2,6 +2,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
 use super::CqlType;
+use super::decimal::NUMBER_BYTES_MAX;
 use super::duration::Duration;
 use super::error::{Result, ValueError};
 use super::frames;
@@ -73,6 +74,11 @@ fn validate_scalar(ty: &CqlType, bytes: &[u8]) -> Result<()> {
         CqlType::Date => one_of(&[4], "4 byte long for date"),
         CqlType::Time => one_of(&[8], "8 byte long for time"),
         CqlType::Timestamp => one_of(&[0, 8], "8 or 0 byte long for date"),
+        CqlType::Decimal | CqlType::Varint if length > NUMBER_BYTES_MAX => {
+            let message =
+                format!("A {ty} of {length} bytes is longer than maximum of {NUMBER_BYTES_MAX}");
+            Err(ValueError::invalid(message))
+        }
         CqlType::Decimal if (1..4).contains(&length) => {
             Err(ValueError::invalid(format!("Expected 0 or at least 4 bytes ({length})")))
         }

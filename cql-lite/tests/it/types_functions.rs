@@ -9,7 +9,7 @@ use cql_lite::types::functions::{
     Argument, ArgumentKind, Environment, ScalarFunction, cast, resolve,
 };
 use cql_lite::types::text::{encode_constant, parse, to_literal};
-use cql_lite::types::{CqlType, Value, compare, encode};
+use cql_lite::types::{CqlType, Value, compare, encode, validate};
 
 struct World;
 
@@ -329,4 +329,6 @@ fn constants_of_too_many_digits_are_refused() {
     let digits = "9".repeat(200_000);
     assert!(encode_constant(LiteralKind::Integer, &digits, &CqlType::Varint).is_err());
     assert!(Decimal::parse(&digits).is_none());
+    let long = validate(&CqlType::Varint, &[1; 8_193]).unwrap_err().message;
+    assert_eq!(long, "A varint of 8193 bytes is longer than maximum of 8192");
 }

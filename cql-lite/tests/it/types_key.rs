@@ -53,6 +53,10 @@ fn slices(key: &[Option<Vec<u8>>]) -> Vec<Option<&[u8]>> {
     key.iter().map(Option::as_deref).collect()
 }
 
+fn key_columns(columns: &[(CqlType, bool)]) -> Vec<KeyColumn<'_>> {
+    columns.iter().map(|(ty, descending)| KeyColumn { ty, descending: *descending }).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -72,9 +76,8 @@ proptest! {
             let other = respelled(&ty, &bytes);
             prop_assert!(validate(&ty, &other).is_ok());
             prop_assert!(compare(&ty, &bytes, &other).is_eq(), "{}: {:?} {:?}", ty, bytes, other);
-            let (key, other_key) =
-                (component(&ty, Some(&bytes), descending), component(&ty, Some(&other), descending));
-            prop_assert_eq!(key, other_key);
+            let key = component(&ty, Some(&bytes), descending);
+            prop_assert_eq!(key, component(&ty, Some(&other), descending));
         }
     }
 
@@ -95,12 +98,12 @@ proptest! {
 
     #[test]
     fn rows_and_prefixes_stand_where_cql_has_them((columns, a, b, cut) in keys()) {
-        let columns: Vec<_> =
-            columns.iter().map(|(ty, descending)| KeyColumn { ty, descending: *descending }).collect();
+        let columns = key_columns(&columns);
         let (a, b) = (slices(&a), slices(&b));
         let compare_first = |count: usize| {
-            columns.iter().zip(a.iter().zip(&b)).take(count).fold(Ordering::Equal, |o, (c, (a, b))| {
-                o.then_with(|| in_order(compare_nullable(c.ty, *a, *b), c.descending))
+            let pairs = columns.iter().zip(a.iter().zip(&b)).take(count);
+            pairs.fold(Ordering::Equal, |order, (c, (a, b))| {
+                order.then_with(|| in_order(compare_nullable(c.ty, *a, *b), c.descending))
             })
         };
         let row = clustering::row(&columns, &a).unwrap();
@@ -116,8 +119,7 @@ proptest! {
 
     #[test]
     fn rows_come_back_as_the_client_spelled_them((columns, a, _, cut) in keys()) {
-        let columns: Vec<_> =
-            columns.iter().map(|(ty, descending)| KeyColumn { ty, descending: *descending }).collect();
+        let columns = key_columns(&columns);
         let row = clustering::row(&columns, &slices(&a)).unwrap();
         let spelling = clustering::spelling(&columns, &slices(&a));
         let split = clustering::split_row(&columns, &row, spelling.as_deref()).unwrap();

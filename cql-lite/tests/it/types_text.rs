@@ -203,7 +203,8 @@ proptest! {
         // of day beyond the day and years before the first, which the wire does not refuse. A
         // tuple of nothing but nulls reads back as one of another length.
         let debug = format!("{:?}", decode(&ty, &bytes).unwrap());
-        if !["Empty", "NaN", "inf", "Time(", "Timestamp(", "([None"].iter().any(|word| debug.contains(word)) {
+        let odd = ["Empty", "NaN", "inf", "Time(", "Timestamp(", "([None"];
+        if !odd.iter().any(|word| debug.contains(word)) {
             let back = from_json(&ty, &parsed).unwrap().unwrap();
             prop_assert_eq!(to_json(&ty, Some(&back)).unwrap(), text, "{}", ty);
         }

@@ -1,7 +1,7 @@
 //! The functions of CQL that need nothing but their arguments, the time and chance.
 //!
 //! A [`ScalarFunction`] has a name, the types it takes and gives, and runs on serialized values.
-//! [`resolve`] finds the one that a call means. Not here: `token`, `writetime` and `ttl`, which
+//! [`resolve()`] finds the one that a call means. Not here: `token`, `writetime` and `ttl`, which
 //! look at the table or the row.
 
 pub mod aggregates;

@@ -62,7 +62,7 @@ const END: u8 = 0x00;
 
 /// Appends the component of `value`, serialized as the wire has it, or of null.
 ///
-/// The value must be valid and [normalized](super::normalize).
+/// The value must be valid and [normalized](super::normalize()).
 pub fn encode_component(
     ty: &CqlType,
     value: Option<&[u8]>,

@@ -20,7 +20,7 @@ use helenus_platform::codec::{Put, Reader};
 use num_bigint::{BigInt, Sign};
 
 use super::{END, KeySource};
-use crate::types::decimal::{Decimal, NUMBER_DIGITS_MAX, power_of_ten};
+use crate::types::decimal::{Decimal, NUMBER_BYTES_MAX, NUMBER_DIGITS_MAX, power_of_ten};
 use crate::types::error::{Result, ValueError};
 
 /// Lengths of varints below this stand in the first byte.
@@ -32,10 +32,6 @@ const NEGATIVE: u8 = 1;
 const ZERO: u8 = 2;
 const POSITIVE: u8 = 3;
 const EXPONENT_BIAS: i64 = 1 << 39;
-
-/// The longest decimal in a key, in bytes; keys end at 64 KiB, and the digits of this one are
-/// fewer than [`NUMBER_DIGITS_MAX`].
-const DECIMAL_BYTES_MAX: usize = 65_540;
 
 /// Whole numbers come back from a key without an exponent if they have at most this many zeros.
 const ZEROS_MAX: i64 = 32;
@@ -95,10 +91,8 @@ fn invert(out: &mut [u8], start: usize) {
 
 pub(super) fn encode_decimal(bytes: &[u8], out: &mut Vec<u8>) -> Result<()> {
     let length = bytes.len();
-    if length > DECIMAL_BYTES_MAX {
-        return Err(ValueError::invalid(format!(
-            "a decimal of {length} bytes is too long for a key"
-        )));
+    if length > NUMBER_BYTES_MAX {
+        return Err(ValueError::invalid(format!("a decimal of {length} bytes is too long")));
     }
     let Some(decimal) = Decimal::from_bytes(bytes) else {
         return Err(ValueError::invalid(format!("Expected 0 or at least 4 bytes ({length})")));

@@ -11,7 +11,7 @@
 use helenus_platform::codec::{CodecError, Put, Reader};
 
 /// Reads an unsigned number. A form longer than needed is accepted, as Cassandra accepts it.
-pub(super) fn read_unsigned(reader: &mut Reader<'_>) -> Result<u64, CodecError> {
+pub(in crate::types) fn read_unsigned(reader: &mut Reader<'_>) -> Result<u64, CodecError> {
     let first = reader.u8()?;
     let extra = first.leading_ones();
     let mut value = if extra >= 7 { 0 } else { u64::from(first & (0x7f >> extra)) };
@@ -22,13 +22,13 @@ pub(super) fn read_unsigned(reader: &mut Reader<'_>) -> Result<u64, CodecError> 
 }
 
 /// Reads a signed number.
-pub(super) fn read_signed(reader: &mut Reader<'_>) -> Result<i64, CodecError> {
+pub(in crate::types) fn read_signed(reader: &mut Reader<'_>) -> Result<i64, CodecError> {
     let raw = read_unsigned(reader)?;
     Ok((raw >> 1) as i64 ^ -((raw & 1) as i64))
 }
 
 /// Writes an unsigned number in its shortest form.
-pub(super) fn write_unsigned(out: &mut Vec<u8>, value: u64) {
+pub(in crate::types) fn write_unsigned(out: &mut Vec<u8>, value: u64) {
     let bits = 64 - (value | 1).leading_zeros();
     // One byte holds 7 bits and every further byte 7 more, up to the ninth, which holds 8.
     let extra = if bits > 56 { 8 } else { (bits - 1) / 7 };
@@ -44,7 +44,7 @@ pub(super) fn write_unsigned(out: &mut Vec<u8>, value: u64) {
 }
 
 /// Writes a signed number in its shortest form.
-pub(super) fn write_signed(out: &mut Vec<u8>, value: i64) {
+pub(in crate::types) fn write_signed(out: &mut Vec<u8>, value: i64) {
     write_unsigned(out, ((value << 1) ^ (value >> 63)) as u64);
 }
 
