@@ -73,9 +73,9 @@ impl Block {
     /// Bytes that the block holds in memory.
     pub fn heap_bytes(&self) -> usize {
         let content = match &self.content {
-            Content::Data(block) => block.content(),
-            Content::Index(block) => block.content(),
+            Content::Data(block) => block.heap_bytes(),
+            Content::Index(block) => block.heap_bytes(),
         };
-        content.len() + BLOCK_OVERHEAD_BYTES
+        content + BLOCK_OVERHEAD_BYTES
     }
 }

@@ -9,31 +9,41 @@ use std::sync::Arc;
 use helenus_platform::codec::CodecError;
 
 use super::access::{BlockAccess, ReadStop};
-use super::format::composite::{TokenBytes, put_bound, put_partition, token_bytes, token_of};
+use super::format::composite::{put_bound, put_partition};
 use super::slice_read::{SliceRead, Step, in_block};
 use super::table::SsTable;
 use super::walk::Walk;
-use crate::model::{
-    Deletion, PartitionBound, PartitionHead, PartitionKey, PositionRange, Slice, Unfiltered,
-};
+use crate::model::{PartitionBound, PartitionHead, PartitionKey, PositionRange, Slice, Unfiltered};
 
 /// Reads partitions of one SSTable.
 pub struct SsTableCursor {
     walk: Walk,
     partition: Option<Partition>,
     slice: SliceRead,
+    /// What was looked up last; reused.
     target: Vec<u8>,
 }
 
 /// The partition that the cursor is in.
 pub(super) struct Partition {
     key: PartitionKey,
-    token: TokenBytes,
-    /// Its composite, and behind that the position of a target.
+    home: Home,
+    /// Its composite, and behind that the position of a target. Empty until one is asked for:
+    /// small partitions need none.
     composite: Vec<u8>,
     composite_bytes: usize,
-    /// The block with its head, its number in there, and whether all of it is in there.
-    home: (u64, usize, bool),
+}
+
+/// Where the head of a partition stands.
+struct Home {
+    /// The block's place in the file.
+    block: u64,
+    /// The partition's number in the block.
+    number: usize,
+    /// Where its entries begin.
+    body: usize,
+    /// Whether all of the partition is in this block.
+    whole: bool,
 }
 
 impl Partition {
@@ -41,26 +51,27 @@ impl Partition {
         &self.key
     }
 
-    pub(super) fn token(&self) -> TokenBytes {
-        self.token
-    }
-
     /// The composite of a position in this partition.
     pub(super) fn target(&mut self, position: &[u8]) -> &[u8] {
+        if self.composite.is_empty() {
+            put_partition(&mut self.composite, self.key.as_ref());
+            self.composite_bytes = self.composite.len();
+        }
         self.composite.truncate(self.composite_bytes);
         self.composite.extend_from_slice(position);
         &self.composite
     }
 
-    /// Its number in the block that the walk stands at, if that is the block with its head.
-    pub(super) fn known_place(&self, walk: &Walk) -> Option<usize> {
-        let here = walk.at.as_ref().is_some_and(|place| place.name.offset == self.home.0);
-        here.then_some(self.home.1)
+    /// Its number in the block that the walk stands at, and where its entries begin, if that is
+    /// the block with its head.
+    pub(super) fn known_place(&self, walk: &Walk) -> Option<(usize, usize)> {
+        let here = walk.at.as_ref().is_some_and(|place| place.name.offset == self.home.block);
+        here.then_some((self.home.number, self.home.body))
     }
 
     /// Whether all of it is in the block that the walk stands at.
     pub(super) fn is_whole_in(&self, walk: &Walk) -> bool {
-        self.home.2 && self.known_place(walk).is_some()
+        self.home.whole && self.known_place(walk).is_some()
     }
 }
 
@@ -91,8 +102,7 @@ impl SsTableCursor {
         if !self.walk.seek(access, &self.target)? {
             return Ok(None);
         }
-        let token = token_bytes(key.token);
-        match in_block(&self.walk, |data| data.find(token, &key.key))? {
+        match in_block(&self.walk, |data| data.find(key.token, &key.key))? {
             Some(partition) => self.enter(partition, Some(key)),
             None => Ok(None),
         }
@@ -150,8 +160,8 @@ impl SsTableCursor {
         }
         in_block(&self.walk, |data| {
             let partition = match own.known_place(&self.walk) {
-                Some(partition) => Some(partition),
-                None => data.find(own.token, &own.key.key)?,
+                Some((partition, _)) => Some(partition),
+                None => data.find(own.key.token, &own.key.key)?,
             };
             let ends_here =
                 |partition: &usize| partition + 1 < data.partitions() || !data.continues();
@@ -170,10 +180,8 @@ impl SsTableCursor {
             _ => (&[], false),
         };
         in_block(&self.walk, |data| {
-            let token = token_bytes(token);
-            let partition = data.lower_bound(token, key)?;
-            let same = after && data.find(token, key)? == Some(partition);
-            Ok(if same { partition + 1 } else { partition })
+            let (partition, same) = data.lower_bound(token, key)?;
+            Ok(if same && after { partition + 1 } else { partition })
         })
     }
 
@@ -190,35 +198,28 @@ impl SsTableCursor {
         key: Option<&PartitionKey>,
     ) -> Result<Option<PartitionHead>, ReadStop> {
         self.slice.end();
-        let (token, head, whole) = in_block(&self.walk, |data| {
+        let (head, body, whole) = in_block(&self.walk, |data| {
             let entry = data.partition(partition)?;
             if entry.continued {
                 let what = "head of a partition where the index leads";
                 return Err(CodecError { offset: entry.body, what });
             }
-            let token = data.token(partition)?;
             let share = |range| data.content().sub(range);
             let key = match key {
                 Some(key) => key.clone(),
-                None => PartitionKey { token: token_of(token), key: share(entry.key) },
+                None => PartitionKey { token: data.token(partition)?, key: share(entry.key) },
             };
             let static_row: Option<Slice> = entry.static_row.map(share);
             let whole = partition + 1 < data.partitions() || !data.continues();
-            let deletion: Deletion = entry.deletion;
-            Ok((token, PartitionHead { key, deletion, static_row }, whole))
+            let head = PartitionHead { key, deletion: entry.deletion, static_row };
+            Ok((head, entry.body, whole))
         })?;
         let mut composite = self.partition.take().map(|old| old.composite).unwrap_or_default();
         composite.clear();
-        put_partition(&mut composite, head.key.as_ref());
-        let composite_bytes = composite.len();
-        let home = self.walk.at.as_ref().map_or(0, |place| place.name.offset);
-        self.partition = Some(Partition {
-            key: head.key.clone(),
-            token,
-            composite,
-            composite_bytes,
-            home: (home, partition, whole),
-        });
+        let block = self.walk.at.as_ref().map_or(0, |place| place.name.offset);
+        let home = Home { block, number: partition, body, whole };
+        let key = head.key.clone();
+        self.partition = Some(Partition { key, home, composite, composite_bytes: 0 });
         Ok(Some(head))
     }
 

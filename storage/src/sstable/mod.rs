@@ -31,6 +31,7 @@ pub use cache::BlockCache;
 pub use cursor::SsTableCursor;
 pub use format::header::Header;
 pub use format::histogram::DropTimes;
+pub use format::murmur3::murmur3_token;
 pub use format::stats::Stats;
 pub use options::{BLOCK_BYTES, BLOOM_FP_CHANCE, WriterOptions};
 pub use table::{SsTable, file_name};

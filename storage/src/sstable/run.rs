@@ -10,12 +10,14 @@ use crate::model::{Deletion, PositionRange, Slice, Unfiltered};
 /// The rows and markers of a run that lie in a range.
 #[derive(Default)]
 pub(super) struct Run {
-    items: Vec<Item>,
+    /// The first item stands apart: a read of one row then needs no memory of its own.
+    first: Option<Item>,
+    others: Vec<Item>,
     /// What the positions and rows are parts of.
-    block: Slice,
+    block: Option<Slice>,
     /// Positions that had to be put together, one behind the other; shared by all of the run.
-    joined: Slice,
-    /// Reused between runs.
+    joined: Option<Slice>,
+    /// Reused between runs: joined positions, and the one that was read last.
     arena: Vec<u8>,
     current: Vec<u8>,
 }
@@ -32,7 +34,7 @@ enum Stored {
 }
 
 /// What is known about the surroundings of a run's items.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Edges {
     /// The range deletion in force just below the first item in the range.
     pub below: Deletion,
@@ -52,72 +54,79 @@ impl Run {
         entries: Range<usize>,
         wanted: &PositionRange,
     ) -> Result<Edges, CodecError> {
-        self.items.clear();
+        self.first = None;
+        self.others.clear();
         self.arena.clear();
-        self.current.clear();
         let mut at = entries.start;
-        let mut open = Deletion::NONE;
-        let mut edges =
-            Edges { below: open, above: open, reaches_below: false, reaches_above: false };
+        let mut edges = Edges::default();
         while at < entries.end {
             let entry = block.entry(at, entries.end)?;
-            let first = at == entries.start;
-            if entry.run_start != first || entry.shared > self.current.len() {
+            let rest = block.bytes(entry.rest.clone());
+            let is_first = at == entries.start;
+            if entry.run_start != is_first || entry.shared > self.current.len() {
                 return Err(CodecError { offset: at, what: "entry of a run" });
             }
-            if first {
-                open = entry.open;
-                edges.below = open;
+            if is_first {
+                (edges.below, edges.above) = (entry.open, entry.open);
             }
-            self.current.truncate(entry.shared);
-            self.current.extend_from_slice(block.bytes(entry.rest.clone()));
             at = entry.next;
-            let after = match &entry.body {
-                EntryBody::Row(_) => open,
-                EntryBody::Marker { after, .. } => *after,
-            };
-            if self.current.as_slice() < wanted.start.as_bytes() {
-                open = after;
-                edges.below = after;
-                edges.reaches_below = true;
-                continue;
+            // Only if another entry may need it, or if this one is not whole in the block.
+            if at < entries.end || !is_first {
+                self.current.truncate(entry.shared);
+                self.current.extend_from_slice(rest);
             }
-            if self.current.as_slice() >= wanted.end.as_bytes() {
+            let position = if is_first { rest } else { &self.current };
+            let below = position < wanted.start.as_bytes();
+            if !below && position >= wanted.end.as_bytes() {
                 edges.reaches_above = true;
                 break;
+            }
+            if let EntryBody::Marker { after, .. } = &entry.body {
+                edges.above = *after;
+            }
+            if below {
+                edges.below = edges.above;
+                edges.reaches_below = true;
+                continue;
             }
             let position = if entry.shared == 0 {
                 Stored::InBlock(entry.rest)
             } else {
                 let start = self.arena.len();
-                self.arena.extend_from_slice(&self.current);
+                self.arena.extend_from_slice(position);
                 Stored::Joined(start..self.arena.len())
             };
-            self.items.push(Item { position, body: entry.body });
-            open = after;
+            let item = Item { position, body: entry.body };
+            match self.first {
+                None => self.first = Some(item),
+                Some(_) => self.others.push(item),
+            }
         }
-        edges.above = open;
-        self.block = block.content().clone();
+        self.block = Some(block.content().clone());
         if !self.arena.is_empty() {
-            self.joined = Slice::copy(&self.arena);
+            self.joined = Some(Slice::copy(&self.arena));
         }
         Ok(edges)
     }
 
     /// How many items there are.
     pub(super) fn len(&self) -> usize {
-        self.items.len()
+        usize::from(self.first.is_some()) + self.others.len()
     }
 
     /// An item; its bytes are shared, not copied.
     pub(super) fn item(&self, index: usize) -> Option<Unfiltered> {
-        let item = self.items.get(index)?;
+        let item = match index.checked_sub(1) {
+            None => self.first.as_ref()?,
+            Some(index) => self.others.get(index)?,
+        };
+        let block = self.block.as_ref()?;
         let position = match &item.position {
-            Stored::InBlock(range) => self.block.sub(range.clone()),
-            Stored::Joined(range) => self.joined.sub(range.clone()),
+            Stored::InBlock(range) => block.sub(range.clone()),
+            Stored::Joined(range) => self.joined.as_ref()?.sub(range.clone()),
         };
         Some(match &item.body {
-            EntryBody::Row(row) => Unfiltered::Row { position, row: self.block.sub(row.clone()) },
+            EntryBody::Row(row) => Unfiltered::Row { position, row: block.sub(row.clone()) },
             EntryBody::Marker { before, after } => {
                 Unfiltered::Marker { position, before: *before, after: *after }
             }

@@ -23,7 +23,8 @@ enum Progress {
 
 /// A slice that is being read.
 pub(super) struct SliceRead {
-    range: PositionRange,
+    /// `None` only before the first slice: an empty range would be shared with other threads.
+    range: Option<PositionRange>,
     reversed: bool,
     progress: Progress,
     /// What was found first has not been handed out, nor a range deletion that is open there.
@@ -56,9 +57,8 @@ fn marker(position: &Slice, before: Deletion, after: Deletion) -> Step {
 impl SliceRead {
     /// A slice of whatever partition the cursor is in.
     pub(super) fn new() -> SliceRead {
-        let nowhere = PositionRange::new(Slice::default(), Slice::default());
         SliceRead {
-            range: nowhere,
+            range: None,
             reversed: false,
             progress: Progress::LastRun,
             opening: false,
@@ -75,7 +75,7 @@ impl SliceRead {
     pub(super) fn begin(&mut self, range: &PositionRange, reversed: bool) {
         self.end();
         if !range.is_empty() {
-            self.range = range.clone();
+            self.range = Some(range.clone());
             self.reversed = reversed;
             self.progress = Progress::Start;
             self.opening = true;
@@ -93,6 +93,9 @@ impl SliceRead {
     /// The next item of the run that is loaded, or what is needed instead.
     #[inline]
     pub(super) fn step(&mut self) -> Step {
+        let Some(range) = &self.range else {
+            return Step::End;
+        };
         loop {
             if self.progress == Progress::Start {
                 return Step::Load;
@@ -103,18 +106,33 @@ impl SliceRead {
             }
             if self.opening {
                 self.opening = false;
-                if let Some(step) = self.open_edge(left) {
-                    return step;
+                // A marker at the very start is cut down to what it says about the slice.
+                if !self.reversed
+                    && let Some(Unfiltered::Marker { position, after, .. }) =
+                        self.run.item(self.done).filter(|_| left > 0)
+                    && position == range.start
+                {
+                    self.open = after;
+                    self.done += 1;
                 }
-                continue;
+                match (self.open.is_none(), self.reversed) {
+                    (true, _) => continue,
+                    (false, false) => return marker(&range.start, Deletion::NONE, self.open),
+                    (false, true) => return marker(&range.end, self.open, Deletion::NONE),
+                }
             }
             let index = if self.reversed { left.wrapping_sub(1) } else { self.done };
             let Some(item) = self.run.item(index).filter(|_| left > 0) else {
-                return self.close_edge();
+                let open = std::mem::take(&mut self.open);
+                return match (open.is_none(), self.reversed) {
+                    (true, _) => Step::End,
+                    (false, false) => marker(&range.end, open, Deletion::NONE),
+                    (false, true) => marker(&range.start, Deletion::NONE, open),
+                };
             };
             self.done += 1;
             if let Unfiltered::Marker { position, before, after } = &item {
-                if self.reversed && *position == self.range.start {
+                if self.reversed && *position == range.start {
                     // Becomes a part of the marker that closes the slice.
                     continue;
                 }
@@ -124,39 +142,6 @@ impl SliceRead {
         }
     }
 
-    /// The marker of a range deletion that is open where the slice begins.
-    fn open_edge(&mut self, left: usize) -> Option<Step> {
-        if self.reversed {
-            let open = self.open;
-            return (!open.is_none()).then(|| marker(&self.range.end, open, Deletion::NONE));
-        }
-        // A marker at the very start is cut down to what it says about the slice.
-        if let Some(Unfiltered::Marker { position, after, .. }) =
-            self.run.item(self.done).filter(|_| left > 0)
-            && position == self.range.start
-        {
-            self.open = after;
-            self.done += 1;
-        }
-        let open = self.open;
-        (!open.is_none()).then(|| marker(&self.range.start, Deletion::NONE, open))
-    }
-
-    /// The marker of a range deletion that is open where the slice ends.
-    fn close_edge(&mut self) -> Step {
-        let open = std::mem::take(&mut self.open);
-        match (open.is_none(), self.reversed) {
-            (true, _) => Step::End,
-            (false, false) => marker(&self.range.end, open, Deletion::NONE),
-            (false, true) => marker(&self.range.start, Deletion::NONE, open),
-        }
-    }
-
-    /// The end of the range at which reading begins.
-    fn edge(&self) -> &Slice {
-        if self.reversed { &self.range.end } else { &self.range.start }
-    }
-
     /// Reads the first or the next run. Changes nothing if it is stopped for a missing block.
     pub(super) fn load(
         &mut self,
@@ -164,29 +149,54 @@ impl SliceRead {
         own: &mut Partition,
         access: &dyn BlockAccess,
     ) -> Result<(), ReadStop> {
-        if self.progress == Progress::Start {
-            if !own.is_whole_in(walk) {
-                walk.seek(access, own.target(self.edge()))?;
-            }
-            self.enter_block(walk, own)?;
-            let found = in_block(walk, |data| data.find_run(&self.runs, self.edge()))?;
-            self.progress = Progress::Reading;
-            if self.runs.count() == 0 {
-                // The head of the partition stands alone at the end of a block.
-                self.progress = if self.reversed { Progress::LastRun } else { Progress::Reading };
-                return Ok(());
-            }
-            return self.read_run(walk, found);
-        }
-        let inside = match self.reversed {
-            false => self.current + 1 < self.runs.count(),
-            true => self.current > 0,
+        // Taken out for as long as the rest of the slice changes; a clone would count references.
+        let Some(range) = self.range.take() else {
+            return Ok(());
         };
-        if inside {
-            let next = if self.reversed { self.current - 1 } else { self.current + 1 };
-            return self.read_run(walk, next);
+        let loaded = match self.progress {
+            Progress::Start => self.load_first(walk, own, access, &range),
+            _ => self.load_next(walk, own, access, &range),
+        };
+        self.range = Some(range);
+        loaded
+    }
+
+    fn load_first(
+        &mut self,
+        walk: &mut Walk,
+        own: &mut Partition,
+        access: &dyn BlockAccess,
+        range: &PositionRange,
+    ) -> Result<(), ReadStop> {
+        let edge = if self.reversed { &range.end } else { &range.start };
+        if !own.is_whole_in(walk) {
+            walk.seek(access, own.target(edge))?;
         }
-        if !self.goes_on(walk, own)? || !walk.step(access, !self.reversed)? {
+        self.enter_block(walk, own)?;
+        if self.runs.count() == 0 {
+            // The head of the partition stands alone at the end of a block.
+            self.progress = if self.reversed { Progress::LastRun } else { Progress::Reading };
+            return Ok(());
+        }
+        let first = in_block(walk, |data| data.find_run(&self.runs, edge))?;
+        self.read_run(walk, first, range)
+    }
+
+    fn load_next(
+        &mut self,
+        walk: &mut Walk,
+        own: &mut Partition,
+        access: &dyn BlockAccess,
+        range: &PositionRange,
+    ) -> Result<(), ReadStop> {
+        let next = match self.reversed {
+            false => Some(self.current + 1).filter(|next| *next < self.runs.count()),
+            true => self.current.checked_sub(1),
+        };
+        if let Some(next) = next {
+            return self.read_run(walk, next, range);
+        }
+        if !self.goes_on(walk, own, range)? || !walk.step(access, !self.reversed)? {
             self.progress = Progress::LastRun;
             return Ok(());
         }
@@ -196,12 +206,17 @@ impl SliceRead {
                 self.progress = Progress::LastRun;
                 Ok(())
             }
-            count => self.read_run(walk, if self.reversed { count - 1 } else { 0 }),
+            count => self.read_run(walk, if self.reversed { count - 1 } else { 0 }, range),
         }
     }
 
     /// Whether the neighbouring block can hold something of the slice.
-    fn goes_on(&self, walk: &mut Walk, own: &mut Partition) -> Result<bool, ReadStop> {
+    fn goes_on(
+        &self,
+        walk: &mut Walk,
+        own: &mut Partition,
+        range: &PositionRange,
+    ) -> Result<bool, ReadStop> {
         let continued = in_block(walk, |data| match self.reversed {
             false => Ok(self.partition + 1 == data.partitions() && data.continues()),
             true => Ok(self.partition == 0 && data.partition(0)?.continued),
@@ -210,30 +225,33 @@ impl SliceRead {
             return Ok(false);
         }
         match self.reversed {
-            false => Ok(walk.compare_next(own.target(&self.range.end))?.is_lt()),
-            true => Ok(walk.compare_start(own.target(&self.range.start))?.is_gt()),
+            false => Ok(walk.compare_next(own.target(&range.end))?.is_lt()),
+            true => Ok(walk.compare_start(own.target(&range.start))?.is_gt()),
         }
     }
 
     /// Finds the partition in the block that the walk stands at.
     fn enter_block(&mut self, walk: &Walk, own: &Partition) -> Result<(), ReadStop> {
         (self.partition, self.runs) = in_block(walk, |data| {
-            let partition = match own.known_place(walk) {
-                Some(partition) => Some(partition),
-                None => data.find(own.token(), &own.key().key)?,
+            let (partition, body) = match own.known_place(walk) {
+                Some(place) => place,
+                None => {
+                    let what = "partition that the index says is here";
+                    let found = data.find(own.key().token, &own.key().key)?;
+                    let partition = found.ok_or(CodecError { offset: 0, what })?;
+                    (partition, data.partition(partition)?.body)
+                }
             };
-            let what = "partition that the index says is here";
-            let partition = partition.ok_or(CodecError { offset: 0, what })?;
-            Ok((partition, data.runs(partition, data.partition(partition)?.body)?))
+            Ok((partition, data.runs(partition, body)?))
         })?;
         Ok(())
     }
 
-    fn read_run(&mut self, walk: &Walk, run: usize) -> Result<(), ReadStop> {
+    fn read_run(&mut self, walk: &Walk, run: usize, range: &PositionRange) -> Result<(), ReadStop> {
         self.done = 0;
         let edges = in_block(walk, |data| {
             let entries = data.run(&self.runs, run)?;
-            self.run.decode(data, entries, &self.range)
+            self.run.decode(data, entries, range)
         });
         // Whoever calls again after an error must not be given half a run.
         let edges = edges.inspect_err(|_| self.end())?;

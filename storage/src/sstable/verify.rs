@@ -8,7 +8,7 @@ use helenus_platform::disk::Disk;
 
 use super::block::{Block, BlockRef};
 use super::cache::BlockCache;
-use super::format::composite::{put_partition, token_of};
+use super::format::composite::put_partition;
 use super::format::data_block::{DataBlock, EntryBody};
 use super::format::footer::Section;
 use super::format::frame::salt;
@@ -141,7 +141,7 @@ impl SsTable {
             if head.continued != (seen.continues && partition == 0) {
                 return Err(wrong("partition that goes on from the block before"));
             }
-            let token = token_of(data.token(partition).map_err(place)?);
+            let token = data.token(partition).map_err(place)?;
             let mut composite = Vec::new();
             let key = PartitionKeyRef { token, key: data.bytes(head.key.clone()) };
             put_partition(&mut composite, key);

@@ -11,11 +11,11 @@ use helenus_platform::codec::CodecError;
 
 use super::access::{BlockAccess, ReadStop};
 use super::block::{Block, BlockRef};
+use super::format::index_block::IndexEntry;
 use super::table::SsTable;
 use crate::error::Error;
 
 /// An index block that is held.
-#[derive(Clone)]
 struct Leaf {
     number: usize,
     name: BlockRef,
@@ -51,17 +51,19 @@ impl Walk {
         ReadStop::Error(self.table.block_error(name, error))
     }
 
-    fn leaf(&mut self, access: &dyn BlockAccess, number: usize) -> Result<Leaf, ReadStop> {
-        let held = self.at.as_ref().map(|place| &place.leaf).into_iter().chain(&self.leaf);
-        if let Some(leaf) = held.into_iter().find(|leaf| leaf.number == number) {
-            return Ok(leaf.clone());
+    /// The index block of this number, which is held from now on.
+    fn leaf(&mut self, access: &dyn BlockAccess, number: usize) -> Result<&Leaf, ReadStop> {
+        let held = |leaf: &Leaf| leaf.number == number;
+        let at = self.at.as_ref().is_some_and(|place| held(&place.leaf));
+        if !at && !self.leaf.as_ref().is_some_and(held) {
+            let entry = self.table.top_index().entry(number);
+            let entry =
+                entry.ok_or_else(|| Error::corrupt("SSTable, section index: no such entry"))?;
+            let name = self.table.block_ref(entry.offset, entry.stored);
+            self.leaf = Some(Leaf { number, name, block: access.block(&self.table, name)? });
         }
-        let entry = self.table.top_index().entry(number);
-        let entry = entry.ok_or_else(|| Error::corrupt("SSTable, section index: no such entry"))?;
-        let name = self.table.block_ref(entry.offset, entry.stored);
-        let leaf = Leaf { number, name, block: access.block(&self.table, name)? };
-        self.leaf = Some(leaf.clone());
-        Ok(leaf)
+        let found = if at { self.at.as_ref().map(|place| &place.leaf) } else { self.leaf.as_ref() };
+        found.ok_or_else(|| Error::corrupt("SSTable, section index: no such entry").into())
     }
 
     /// Goes to the data block in which the first thing at or above `target` stands, or to the one
@@ -77,27 +79,31 @@ impl Walk {
         }
         let number = top.search(target);
         let leaf = self.leaf(access, number)?;
+        let name = leaf.name;
         let found = leaf.block.index().and_then(|index| index.search(target));
-        let (entry, found) = found.map_err(|e| self.error(leaf.name, e))?;
-        let name = self.table.block_ref(found.offset, found.stored);
-        self.enter(access, leaf, entry, name, found.rows_before)?;
+        let (entry, found) = found.map_err(|e| self.error(name, e))?;
+        self.enter(access, number, entry, found)?;
         Ok(true)
     }
 
+    /// Goes to a data block of an index block that is held.
     fn enter(
         &mut self,
         access: &dyn BlockAccess,
-        leaf: Leaf,
+        number: usize,
         entry: usize,
-        name: BlockRef,
-        rows_before: u64,
+        found: IndexEntry,
     ) -> Result<(), ReadStop> {
+        let name = self.table.block_ref(found.offset, found.stored);
         if self.at.as_ref().is_some_and(|place| place.name == name) {
             return Ok(());
         }
         let data = access.block(&self.table, name)?;
         data.data().map_err(|e| self.error(name, e))?;
-        self.at = Some(Place { leaf, entry, name, data, rows_before });
+        let old = self.at.take().map(|place| place.leaf);
+        let leaf = old.filter(|leaf| leaf.number == number).or_else(|| self.leaf.take());
+        let leaf = leaf.ok_or_else(|| Error::corrupt("SSTable, section index: no such entry"))?;
+        self.at = Some(Place { leaf, entry, name, data, rows_before: found.rows_before });
         Ok(())
     }
 
@@ -128,15 +134,13 @@ impl Walk {
             return Ok(false);
         };
         let leaf = self.leaf(access, number)?;
-        let mut separator = std::mem::take(&mut self.separator);
+        let name = leaf.name;
         let found = leaf.block.index().and_then(|index| {
             let entry = entry.unwrap_or(index.count().saturating_sub(1));
-            Ok((entry, index.entry(entry, &mut separator)?))
+            Ok((entry, index.place(entry)?))
         });
-        self.separator = separator;
-        let (entry, found) = found.map_err(|e| self.error(leaf.name, e))?;
-        let name = self.table.block_ref(found.offset, found.stored);
-        self.enter(access, leaf, entry, name, found.rows_before)?;
+        let (entry, found) = found.map_err(|e| self.error(name, e))?;
+        self.enter(access, number, entry, found)?;
         Ok(true)
     }
 

@@ -13,7 +13,7 @@ use helenus_platform::disk::Disk;
 
 use super::cache::BlockCache;
 use super::collector::Collector;
-use super::format::composite::{put_partition, separator, token_bytes};
+use super::format::composite::{put_partition, separator};
 use super::format::data_builder::{DataBuilder, row_entry_bytes};
 use super::format::filter::FilterBuilder;
 use super::format::footer::{FOOTER_BYTES, Footer, Section, encode_directory};
@@ -159,7 +159,7 @@ impl SsTableWriter {
             self.block_separator = separator(&self.composite, &composite).to_vec();
         }
         let static_row = head.static_row.as_ref().map(|row| row.as_bytes());
-        let token = token_bytes(head.key.token);
+        let token = head.key.token;
         self.block.partition(token, &head.key.key, head.deletion, static_row);
         self.collector.partition(head)?;
         self.filter.add(head.key.token);
@@ -244,7 +244,7 @@ impl SsTableWriter {
         let mut first = self.composite.clone();
         self.composite.extend_from_slice(&current.last_position);
         first.extend_from_slice(position);
-        let token = token_bytes(current.head.key.token);
+        let token = current.head.key.token;
         let key = current.head.key.key.clone();
         self.finish_block(true)?;
         self.block_separator = separator(&self.composite, &first).to_vec();

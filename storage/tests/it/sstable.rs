@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod corruption;
+mod docs;
 mod model;
 mod reads;
 mod support;

@@ -12,7 +12,7 @@
 //! ever compared, never decoded: separators in the index are cut short.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
-use helenus_platform::codec::Put;
+use helenus_platform::codec::{CodecError, Put, Reader};
 
 use crate::model::{PartitionBound, PartitionKeyRef, Token};
 
@@ -21,28 +21,26 @@ const KEY_ZERO: [u8; 2] = [0x00, 0xFF];
 /// Above every composite of a partition, below those of the next: the end mark, plus one.
 const KEY_AFTER: [u8; 2] = [0x00, 0x01];
 
-/// A token as it stands in files: bytes that compare as the token does.
-pub(crate) type TokenBytes = [u8; 8];
+/// Bytes of a token.
+pub(crate) const TOKEN_BYTES: usize = 8;
+const SIGN: u64 = 1 << 63;
 
-/// The token as comparable bytes.
+/// Appends a token as bytes that compare as the token does.
 #[inline]
-pub(crate) fn token_bytes(token: Token) -> TokenBytes {
-    let biased = (token.0 as u64) ^ (1 << 63);
-    let mut shift = 64;
-    [0; 8].map(|_: u8| {
-        shift -= 8;
-        (biased >> shift) as u8
-    })
+pub(crate) fn put_token(out: &mut Vec<u8>, token: Token) {
+    out.put_u64_be(token.0 as u64 ^ SIGN);
 }
 
-/// The token that these comparable bytes stand for.
+/// A token that `put_token` wrote.
 #[inline]
-pub(crate) fn token_of(bytes: TokenBytes) -> Token {
-    let biased = bytes.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
-    Token((biased ^ (1 << 63)) as i64)
+pub(crate) fn read_token(reader: &mut Reader<'_>) -> Result<Token, CodecError> {
+    Ok(Token((reader.u64_be()? ^ SIGN) as i64))
 }
 
 fn put_escaped(out: &mut Vec<u8>, key: &[u8]) {
+    if !key.contains(&0) {
+        return out.put_bytes(key);
+    }
     let mut parts = key.split(|byte| *byte == 0);
     out.put_bytes(parts.next().unwrap_or_default());
     for part in parts {
@@ -53,7 +51,8 @@ fn put_escaped(out: &mut Vec<u8>, key: &[u8]) {
 
 /// Appends the composite of a partition's head, which is the prefix of all its composites.
 pub(crate) fn put_partition(out: &mut Vec<u8>, key: PartitionKeyRef<'_>) {
-    out.put_bytes(&token_bytes(key.token));
+    out.reserve(key.key.len() + TOKEN_BYTES + KEY_END.len());
+    put_token(out, key.token);
     put_escaped(out, key.key);
     out.put_bytes(&KEY_END);
 }
@@ -64,15 +63,15 @@ pub(crate) fn put_partition(out: &mut Vec<u8>, key: PartitionKeyRef<'_>) {
 pub(crate) fn put_bound(out: &mut Vec<u8>, bound: &PartitionBound) -> bool {
     match bound {
         PartitionBound::Min => {}
-        PartitionBound::Before(token) => out.put_bytes(&token_bytes(*token)),
+        PartitionBound::Before(token) => put_token(out, *token),
         PartitionBound::AtKey(key) => put_partition(out, key.as_ref()),
         PartitionBound::AfterKey(key) => {
-            out.put_bytes(&token_bytes(key.token));
+            put_token(out, key.token);
             put_escaped(out, &key.key);
             out.put_bytes(&KEY_AFTER);
         }
         PartitionBound::After(token) => match token.0.checked_add(1) {
-            Some(next) => out.put_bytes(&token_bytes(Token(next))),
+            Some(next) => put_token(out, Token(next)),
             None => return false,
         },
         PartitionBound::Max => return false,
@@ -133,7 +132,9 @@ mod tests {
     #[test]
     fn tokens_come_back() {
         for token in [i64::MIN, -77, 0, 1 << 40, i64::MAX] {
-            assert_eq!(token_of(token_bytes(Token(token))), Token(token));
+            let mut out = Vec::new();
+            put_token(&mut out, Token(token));
+            assert_eq!(read_token(&mut Reader::new(&out)), Ok(Token(token)));
         }
     }
 

@@ -4,23 +4,26 @@
 //! every offset is compared with the slice it points into, and nothing is allocated on their word.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use helenus_platform::codec::{CodecError, Reader};
 
-use super::composite::TokenBytes;
+use super::composite::{TOKEN_BYTES, read_token};
 use super::data_builder::{
-    CONTINUES, ENTRY_AFTER, ENTRY_BEFORE, ENTRY_MARKER, ENTRY_OPEN, ENTRY_RUN_START,
+    CONTINUES, DERIVED, ENTRY_AFTER, ENTRY_BEFORE, ENTRY_MARKER, ENTRY_OPEN, ENTRY_RUN_START,
     PARTITION_CONTINUED, PARTITION_DELETION, PARTITION_STATIC_ROW, TRAILER_BYTES, WIDE,
 };
-use crate::model::{Deletion, MAX_KEY_BYTES, Slice};
+use super::murmur3::murmur3_token;
+use crate::model::{Deletion, MAX_KEY_BYTES, Slice, Token};
 
 /// A data block in memory.
 #[derive(Debug)]
 pub(crate) struct DataBlock {
     content: Slice,
-    /// Where the entries end and the tokens begin.
-    tokens_at: usize,
+    /// One per partition.
+    tokens: Box<[Token]>,
+    entries_end: usize,
     starts_at: usize,
     runs_at: usize,
     partitions: usize,
@@ -104,22 +107,44 @@ impl DataBlock {
         let partitions = trailer.u32_le()? as usize;
         let runs = trailer.u32_le()? as usize;
         let flags = trailer.u8()?;
-        if flags & !(WIDE | CONTINUES) != 0 {
+        if flags & !(WIDE | CONTINUES | DERIVED) != 0 {
             return Err(error("data block flags"));
         }
         let width = if flags & WIDE == 0 { 2 } else { 4 };
         let below =
             |at: usize, count: usize, width: usize| at.checked_sub(count.checked_mul(width)?);
+        let token_bytes = if flags & DERIVED == 0 { TOKEN_BYTES } else { 0 };
         let place = |()| {
             let runs_at = below(trailer_at, runs, width)?;
             let starts_at = below(runs_at, partitions, width)?;
-            Some((runs_at, starts_at, below(starts_at, partitions, 8)?))
+            Some((runs_at, starts_at, below(starts_at, partitions, token_bytes)?))
         };
-        let (runs_at, starts_at, tokens_at) = place(()).ok_or(error("data block arrays"))?;
+        let (runs_at, starts_at, entries_end) = place(()).ok_or(error("data block arrays"))?;
         if partitions == 0 {
             return Err(error("partitions of a data block"));
         }
-        Ok(DataBlock { content, tokens_at, starts_at, runs_at, partitions, runs, flags })
+        let mut block = DataBlock {
+            content,
+            tokens: Box::default(),
+            entries_end,
+            starts_at,
+            runs_at,
+            partitions,
+            runs,
+            flags,
+        };
+        block.tokens = block.read_tokens()?;
+        Ok(block)
+    }
+
+    fn read_tokens(&self) -> Result<Box<[Token]>, CodecError> {
+        let mut stored = Reader::new(self.bytes(self.entries_end..self.starts_at));
+        let token = |partition| match self.flags & DERIVED {
+            0 => read_token(&mut stored),
+            _ => Ok(murmur3_token(self.key_at(self.start(partition)?)?)),
+        };
+        // There are at most half as many partitions as bytes: each has a start.
+        (0..self.partitions).map(token).collect()
     }
 
     /// The bytes of the block.
@@ -138,22 +163,23 @@ impl DataBlock {
         self.partitions
     }
 
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.content.len() + self.tokens.len() * size_of::<Token>()
+    }
+
     /// Whether the last partition goes on in the next block.
     pub(crate) fn continues(&self) -> bool {
         self.flags & CONTINUES != 0
     }
 
-    fn tokens(&self) -> &[TokenBytes] {
-        self.bytes(self.tokens_at..self.starts_at).as_chunks::<8>().0
-    }
-
     /// The token of a partition.
-    pub(crate) fn token(&self, partition: usize) -> Result<TokenBytes, CodecError> {
-        self.tokens().get(partition).copied().ok_or(self.error("token of a partition"))
+    pub(crate) fn token(&self, partition: usize) -> Result<Token, CodecError> {
+        self.tokens.get(partition).copied().ok_or(self.error("token of a partition"))
     }
 
     fn error(&self, what: &'static str) -> CodecError {
-        CodecError { offset: self.tokens_at, what }
+        CodecError { offset: self.entries_end, what }
     }
 
     fn offset(&self, array: Range<usize>, index: usize) -> Result<usize, CodecError> {
@@ -162,7 +188,7 @@ impl DataBlock {
         let mut reader = Reader::new(self.bytes(array));
         reader.skip(index.saturating_mul(width))?;
         let offset = if wide { reader.u32_le()? as usize } else { reader.u16_le()? as usize };
-        if offset <= self.tokens_at {
+        if offset <= self.entries_end {
             Ok(offset)
         } else {
             Err(self.error("offset in a data block"))
@@ -179,45 +205,53 @@ impl DataBlock {
 
     /// Where the entries of a partition end.
     fn end(&self, partition: usize) -> Result<usize, CodecError> {
-        if partition + 1 < self.partitions { self.start(partition + 1) } else { Ok(self.tokens_at) }
+        if partition + 1 < self.partitions {
+            self.start(partition + 1)
+        } else {
+            Ok(self.entries_end)
+        }
     }
 
     /// A reader of the entries from `at` to `end`, with errors placed in the block.
-    fn within<T>(
-        &self,
+    fn within<'a, T>(
+        &'a self,
         at: usize,
         end: usize,
-        read: impl FnOnce(&mut Reader<'_>) -> Result<T, CodecError>,
+        read: impl FnOnce(&mut Reader<'a>) -> Result<T, CodecError>,
     ) -> Result<T, CodecError> {
         let bytes = self.content.get(at..end).ok_or(self.error("entry of a data block"))?;
         read(&mut Reader::new(bytes)).map_err(|e| CodecError { offset: at + e.offset, ..e })
     }
 
-    /// The key of a partition.
-    fn key(&self, partition: usize) -> Result<&[u8], CodecError> {
-        let start = self.start(partition)?;
-        let range = self.within(start, self.tokens_at, |reader| {
+    /// The key in the partition entry at `start`.
+    fn key_at(&self, start: usize) -> Result<&[u8], CodecError> {
+        self.within(start, self.entries_end, |reader| {
             reader.skip(1)?;
-            read_range(reader, start)
-        })?;
-        Ok(self.bytes(range))
+            reader.bytes_varint(MAX_KEY_BYTES)
+        })
     }
 
-    /// The first partition that is not below (token, key); `partitions()` if all are.
-    pub(crate) fn lower_bound(&self, token: TokenBytes, key: &[u8]) -> Result<usize, CodecError> {
-        let tokens = self.tokens();
-        let mut partition = tokens.partition_point(|own| *own < token);
+    /// The first partition that is not below (token, key), and whether it has that key; the
+    /// number of partitions if all are below.
+    pub(crate) fn lower_bound(
+        &self,
+        token: Token,
+        key: &[u8],
+    ) -> Result<(usize, bool), CodecError> {
+        let mut partition = self.tokens.partition_point(|own| *own < token);
         // Equal tokens of different keys are rare enough to be walked.
-        while tokens.get(partition) == Some(&token) && self.key(partition)? < key {
-            partition += 1;
+        while self.tokens.get(partition) == Some(&token) {
+            match self.key_at(self.start(partition)?)?.cmp(key) {
+                Ordering::Less => partition += 1,
+                order => return Ok((partition, order.is_eq())),
+            }
         }
-        Ok(partition)
+        Ok((partition, false))
     }
 
     /// The partition with this key, if a part of it is in this block.
-    pub(crate) fn find(&self, token: TokenBytes, key: &[u8]) -> Result<Option<usize>, CodecError> {
-        let partition = self.lower_bound(token, key)?;
-        let found = self.tokens().get(partition) == Some(&token) && self.key(partition)? == key;
+    pub(crate) fn find(&self, token: Token, key: &[u8]) -> Result<Option<usize>, CodecError> {
+        let (partition, found) = self.lower_bound(token, key)?;
         Ok(found.then_some(partition))
     }
 

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! content   := entries
-//!              tokens     8 bytes each, biased big-endian, one per partition in the block
+//!              tokens     8 bytes each, biased big-endian, one per partition in the block;
+//!                         absent with DERIVED
 //!              starts     one per partition: offset of its partition entry
 //!              runs       offset of every run but the first of a partition
 //!              u32 LE     number of partitions
 //!              u32 LE     number of runs listed
 //!              u8         0x01 WIDE: offsets are u32 LE, else u16 LE
 //!                         0x02 CONTINUES: the last partition goes on in the next block
+//!                         0x04 DERIVED: every token is the Murmur3 token of its key
 //! entries   := (partition row-or-marker*)*
 //! partition := u8         0x01 DELETION, 0x02 STATIC_ROW, 0x04 CONTINUED
 //!              varint key length, key
@@ -31,8 +33,9 @@
 
 use helenus_platform::codec::{Put, varint_len};
 
-use super::composite::{TokenBytes, shared_prefix};
-use crate::model::Deletion;
+use super::composite::{put_token, shared_prefix};
+use super::murmur3::murmur3_token;
+use crate::model::{Deletion, Token};
 
 /// Entries of a run: positions between its start and its end are stored as differences.
 pub(crate) const RUN_ENTRIES: usize = 16;
@@ -41,6 +44,7 @@ pub(crate) const TRAILER_BYTES: usize = 9;
 
 pub(crate) const WIDE: u8 = 0x01;
 pub(crate) const CONTINUES: u8 = 0x02;
+pub(crate) const DERIVED: u8 = 0x04;
 
 pub(crate) const PARTITION_DELETION: u8 = 0x01;
 pub(crate) const PARTITION_STATIC_ROW: u8 = 0x02;
@@ -68,6 +72,8 @@ pub(crate) struct DataBuilder {
     /// Entries in the current run; 0 before the first entry of a partition.
     in_run: usize,
     last_position: Vec<u8>,
+    /// Some token of the block is not the Murmur3 token of its key.
+    foreign_tokens: bool,
     /// Bytes of a repeated partition key: they do not count towards the block's size.
     repeated: usize,
     rows: u32,
@@ -81,7 +87,7 @@ impl DataBuilder {
 
     /// Bytes of entries so far, without a repeated partition key.
     pub(crate) fn len(&self) -> usize {
-        self.entries.len() + self.tokens.len() + 4 * self.starts.len() - self.repeated
+        self.entries.len() + 2 * self.starts.len() - self.repeated
     }
 
     /// Clustered rows so far.
@@ -97,7 +103,7 @@ impl DataBuilder {
     /// Begins a partition.
     pub(crate) fn partition(
         &mut self,
-        token: TokenBytes,
+        token: Token,
         key: &[u8],
         deletion: Deletion,
         static_row: Option<&[u8]>,
@@ -119,14 +125,15 @@ impl DataBuilder {
     }
 
     /// Goes on with the partition in which the block before ended.
-    pub(crate) fn continued(&mut self, token: TokenBytes, key: &[u8]) {
+    pub(crate) fn continued(&mut self, token: Token, key: &[u8]) {
         debug_assert!(self.is_empty());
         self.partition_entry(PARTITION_CONTINUED, token, key);
         self.repeated = self.entries.len();
     }
 
-    fn partition_entry(&mut self, flags: u8, token: TokenBytes, key: &[u8]) {
-        self.tokens.put_bytes(&token);
+    fn partition_entry(&mut self, flags: u8, token: Token, key: &[u8]) {
+        self.foreign_tokens = self.foreign_tokens || murmur3_token(key) != token;
+        put_token(&mut self.tokens, token);
         self.starts.push(self.entries.len() as u32);
         self.in_run = 0;
         self.entries.put_u8(flags);
@@ -187,7 +194,9 @@ impl DataBuilder {
         out.clear();
         let wide = self.entries.len() > usize::from(u16::MAX);
         out.put_bytes(&self.entries);
-        out.put_bytes(&self.tokens);
+        if self.foreign_tokens {
+            out.put_bytes(&self.tokens);
+        }
         for offset in self.starts.iter().chain(&self.runs) {
             match wide {
                 true => out.put_u32_le(*offset),
@@ -196,12 +205,15 @@ impl DataBuilder {
         }
         out.put_u32_le(self.starts.len() as u32);
         out.put_u32_le(self.runs.len() as u32);
-        out.put_u8(if wide { WIDE } else { 0 } | if continues { CONTINUES } else { 0 });
+        let flag = |set, flag| if set { flag } else { 0 };
+        let derived = flag(!self.foreign_tokens, DERIVED);
+        out.put_u8(flag(wide, WIDE) | flag(continues, CONTINUES) | derived);
         self.entries.clear();
         self.tokens.clear();
         self.starts.clear();
         self.runs.clear();
         self.in_run = 0;
+        self.foreign_tokens = false;
         self.repeated = 0;
         self.rows = 0;
     }

@@ -22,7 +22,7 @@
 
 use helenus_platform::codec::{CodecError, Put, Reader};
 
-use super::composite::{TokenBytes, token_bytes, token_of};
+use super::composite::{put_token, read_token};
 use crate::model::Token;
 
 /// Most keys in a piece: 2 MiB of hashes while it is being written.
@@ -37,7 +37,7 @@ type Line = [u64; LINE_WORDS];
 
 #[derive(Debug)]
 struct Piece {
-    first: TokenBytes,
+    first: Token,
     keys: u64,
     probes: u8,
     lines: Vec<Line>,
@@ -79,7 +79,7 @@ fn bits_of(hash: u64, probes: u8) -> impl Iterator<Item = (usize, u64)> {
 }
 
 impl Piece {
-    fn new(first: TokenBytes, hashes: &[u64], shape: Shape) -> Piece {
+    fn new(first: Token, hashes: &[u64], shape: Shape) -> Piece {
         let bits = hashes.len() as f64 * shape.bits_per_key;
         let lines = ((bits / LINE_BITS).ceil() as usize).max(1);
         let mut lines = vec![[0; LINE_WORDS]; lines];
@@ -103,7 +103,7 @@ impl Piece {
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
-        out.put_bytes(&self.first);
+        put_token(out, self.first);
         out.put_varint(self.keys);
         out.put_u8(self.probes);
         out.put_varint(self.lines.len() as u64);
@@ -111,7 +111,7 @@ impl Piece {
     }
 
     fn decode(reader: &mut Reader<'_>) -> Result<Piece, CodecError> {
-        let first = *reader.bytes(8)?.first_chunk().ok_or(reader.error("token"))?;
+        let first = read_token(reader)?;
         let keys = reader.varint()?;
         let probes = reader.u8()?;
         let lines = reader.varint()?;
@@ -137,8 +137,7 @@ impl Filter {
         if self.pieces.is_empty() {
             return true;
         }
-        let bytes = token_bytes(token);
-        let piece = self.pieces.partition_point(|piece| piece.first <= bytes);
+        let piece = self.pieces.partition_point(|piece| piece.first <= token);
         match piece.checked_sub(1).and_then(|piece| self.pieces.get(piece)) {
             Some(piece) => piece.may_contain(mix(token)),
             None => false,
@@ -174,7 +173,7 @@ impl Filter {
     /// One line of text per piece.
     pub(crate) fn describe(&self) -> impl Iterator<Item = String> + '_ {
         self.pieces.iter().map(|piece| {
-            let (token, lines) = (token_of(piece.first).0, piece.lines.len());
+            let (token, lines) = (piece.first.0, piece.lines.len());
             let bits = lines as f64 * LINE_BITS / piece.keys.max(1) as f64;
             let (keys, probes) = (piece.keys, piece.probes);
             format!("from token {token}: {keys} keys, {bits:.1} bits a key, {probes} probes")
@@ -227,7 +226,7 @@ impl Shape {
 /// A filter that is being filled, in token order.
 pub(crate) struct FilterBuilder {
     shape: Option<Shape>,
-    first: TokenBytes,
+    first: Token,
     hashes: Vec<u64>,
     done: Filter,
 }
@@ -236,7 +235,7 @@ impl FilterBuilder {
     /// A filter for this chance of a false positive; none at all from 1 on.
     pub(crate) fn new(chance: f64) -> FilterBuilder {
         let shape = (chance < 1.0).then(|| Shape::for_chance(chance));
-        FilterBuilder { shape, first: [0; 8], hashes: Vec::new(), done: Filter::default() }
+        FilterBuilder { shape, first: Token(i64::MIN), hashes: Vec::new(), done: Filter::default() }
     }
 
     /// Adds a partition.
@@ -250,7 +249,7 @@ impl FilterBuilder {
             self.close_piece();
         }
         if self.hashes.is_empty() {
-            self.first = token_bytes(token);
+            self.first = token;
         }
         if self.hashes.last() != Some(&hash) {
             self.hashes.push(hash);

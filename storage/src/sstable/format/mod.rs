@@ -14,5 +14,6 @@ pub(crate) mod frame;
 pub(crate) mod header;
 pub(crate) mod histogram;
 pub(crate) mod index_block;
+pub(crate) mod murmur3;
 pub(crate) mod stats;
 pub(crate) mod top_index;

@@ -21,7 +21,7 @@
 
 use helenus_platform::codec::{CodecError, Put, Reader};
 
-use super::composite::{token_bytes, token_of};
+use super::composite::{put_token, read_token};
 use super::histogram::DropTimes;
 use crate::model::{MAX_KEY_BYTES, PartitionKey, Slice};
 
@@ -118,7 +118,7 @@ impl Stats {
         out.put_u8(u8::from(self.keys.is_some()));
         if let Some((first, last)) = &self.keys {
             for key in [first, last] {
-                out.put_bytes(&token_bytes(key.token));
+                put_token(out, key.token);
                 out.put_bytes_varint(&key.key);
             }
         }
@@ -163,9 +163,9 @@ fn present(reader: &mut Reader<'_>) -> Result<bool, CodecError> {
 }
 
 fn read_key(reader: &mut Reader<'_>) -> Result<PartitionKey, CodecError> {
-    let token = *reader.bytes(8)?.first_chunk().ok_or(reader.error("token"))?;
+    let token = read_token(reader)?;
     let key = Slice::copy(reader.bytes_varint(MAX_KEY_BYTES)?);
-    Ok(PartitionKey { token: token_of(token), key })
+    Ok(PartitionKey { token, key })
 }
 
 /// Of a table without data.

@@ -28,7 +28,7 @@ fn read_slice(
 fn random_bound(generator: &Generator, partitions: &[ModelPartition]) -> PartitionBound {
     let pick = &partitions[generator.below(partitions.len() as u64) as usize].head.key;
     let near = PartitionKey {
-        token: Token(pick.token.0 + generator.below(3) as i64 - 1),
+        token: Token(pick.token.0.saturating_add(generator.below(3) as i64 - 1)),
         key: pick.key.sub(0..pick.key.len() - pick.key.len().min(generator.below(2) as usize)),
     };
     match generator.below(8) {

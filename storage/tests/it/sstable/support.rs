@@ -12,6 +12,7 @@ use helenus_storage::model::{
 };
 use helenus_storage::sstable::{
     Block, BlockAccess, BlockCache, BlockRef, ReadStop, SsTable, SsTableWriter, WriterOptions,
+    murmur3_token,
 };
 
 /// A partition as the model keeps it.
@@ -218,8 +219,16 @@ impl Generator {
     pub(crate) fn partitions(&self) -> (Vec<ModelPartition>, u64) {
         let spread = 1 + self.below(400);
         let tokens = 1 + self.below(1 << 20);
+        // Mostly real tokens, mostly made up ones, or all of one kind.
+        let made_up = [0, 2, 98, 100][self.below(4) as usize];
         let mut keys: Vec<_> = (0..1 + self.below(200))
-            .map(|_| key(self.below(tokens) as i64 - 500, &self.bytes(12)))
+            .map(|_| {
+                let bytes = self.bytes(12);
+                let made_up = self.below(100) < made_up;
+                let token =
+                    if made_up { self.below(tokens) as i64 - 500 } else { murmur3_token(&bytes).0 };
+                key(token, &bytes)
+            })
             .collect();
         keys.sort();
         keys.dedup();
