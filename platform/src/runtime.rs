@@ -8,8 +8,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
-pub use real::TokioRuntime;
-pub use simulated::SimRuntime;
+pub use real::{TokioRuntime, block_on, stop_requested};
+pub use simulated::{SimRuntime, Stuck};
 
 /// A boxed future that can move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -162,6 +162,16 @@ fn encode_entry(changes: &[Change]) -> Vec<u8> {
     bytes
 }
 
+/// The changes that an entry of the log holds.
+pub(super) fn changes_of_entry(bytes: &[u8]) -> Result<Vec<Change>> {
+    decode_entry(bytes)
+}
+
+/// The changes that make the state of a snapshot.
+pub(super) fn changes_of_state(bytes: &[u8]) -> Result<Vec<Change>> {
+    read_state(bytes).map(|(_, _, changes)| changes)
+}
+
 fn decode_entry(bytes: &[u8]) -> Result<Vec<Change>> {
     let mut reader = Reader::new(bytes);
     version_of(&mut reader, ENTRY_VERSION)?;
@@ -176,12 +186,16 @@ fn encode_state(schema: &Schema) -> Vec<u8> {
     bytes
 }
 
-fn decode_state(empty: &Schema, bytes: &[u8], version: u64) -> Result<Schema> {
+fn read_state(bytes: &[u8]) -> Result<(u32, u32, Vec<Change>)> {
     let mut reader = Reader::new(bytes);
     version_of(&mut reader, STATE_VERSION)?;
     let next_keyspace_id = reader.u32_le().map_err(|e| damaged(&e))?;
     let next_table_id = reader.u32_le().map_err(|e| damaged(&e))?;
-    let changes = read_changes(&mut reader)?;
+    Ok((next_keyspace_id, next_table_id, read_changes(&mut reader)?))
+}
+
+fn decode_state(empty: &Schema, bytes: &[u8], version: u64) -> Result<Schema> {
+    let (next_keyspace_id, next_table_id, changes) = read_state(bytes)?;
     Ok(empty.apply_all(&changes, version)?.with_next_ids(next_keyspace_id, next_table_id))
 }
 

@@ -467,6 +467,44 @@ impl Scan<'_> {
     }
 }
 
+/// What one file of a metadata log holds.
+#[derive(Debug)]
+pub struct Contents {
+    /// The cluster it belongs to.
+    pub cluster_id: [u8; 16],
+    /// The version that it begins with.
+    pub base: u64,
+    /// The state, if it is a snapshot.
+    pub snapshot: Option<Vec<u8>>,
+    /// The changes, if it is a log.
+    pub entries: Vec<Vec<u8>>,
+}
+
+/// Reads one file of a metadata log, whichever it is, without changing it.
+///
+/// # Errors
+/// As [`MetadataLog::open`].
+pub fn read(disk: &dyn Disk, path: &Path) -> Result<Contents> {
+    let bytes = read_file(disk, path)?;
+    let cut = |_| {
+        let what = "its header is cut short";
+        MetadataLogError::Corrupt { path: path.to_path_buf(), offset: 0, what }
+    };
+    let mut reader = Reader::new(&bytes);
+    let is_snapshot = reader.bytes(4).map_err(cut)? == SNAPSHOT_MAGIC;
+    reader.skip(4).map_err(cut)?;
+    let cluster_id = reader.bytes(16).map_err(cut)?.try_into().unwrap_or([0; 16]);
+    let base = reader.u64_le().map_err(cut)?;
+    let mut contents = Contents { cluster_id, base, snapshot: None, entries: Vec::new() };
+    if is_snapshot {
+        contents.snapshot = Some(read_snapshot(disk, path, &cluster_id, base)?);
+    } else {
+        let scan = Scan { path, salt: salt_of(&cluster_id), base };
+        scan.entries(&bytes, &cluster_id, &mut contents.entries)?;
+    }
+    Ok(contents)
+}
+
 fn read_snapshot(disk: &dyn Disk, path: &Path, cluster: &[u8; 16], base: u64) -> Result<Vec<u8>> {
     let salt = salt_of(cluster);
     let bytes = read_file(disk, path)?;

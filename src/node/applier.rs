@@ -8,15 +8,15 @@ use crate::error::{Error, Result};
 use crate::schema::{Change, Schema, Table, TableSource};
 
 /// Creates, alters and drops the engine's tables.
-pub struct EngineApplier<'a>(pub &'a Engine);
+pub(super) struct EngineApplier(pub(super) Engine);
 
-impl Applier for EngineApplier<'_> {
+impl Applier for EngineApplier {
     fn apply(&self, before: &Schema, after: &Schema, changes: &[Change]) -> Result<()> {
         changes.iter().try_for_each(|change| self.apply_one(before, after, change))
     }
 }
 
-impl EngineApplier<'_> {
+impl EngineApplier {
     fn apply_one(&self, before: &Schema, after: &Schema, change: &Change) -> Result<()> {
         let failed = |what: &str, error: helenus_storage::Error| {
             Error::server(format!(

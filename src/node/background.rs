@@ -17,6 +17,8 @@ use super::Node;
 const STEP_UNITS: u64 = 20_000;
 /// Rest after a job has failed, so that a full disk is not tried a thousand times a second.
 const FAILED_JOB_PAUSE: Duration = Duration::from_millis(500);
+/// What may be purged changes with time alone, so compaction is asked for at least this often.
+const COMPACTION_CHECK: Duration = Duration::from_secs(30);
 /// Threads that compact.
 const COMPACTION_WORKERS: usize = 1;
 /// How far the promise about timestamps reaches ahead, and when it is renewed.
@@ -80,32 +82,45 @@ impl Node {
 
     async fn run_jobs(&self, kind: JobKind) {
         let engine = self.engine();
+        let runtime = self.shared.world.runtime.as_ref();
+        let signal = engine.work_signal(kind);
         while !self.is_stopping() {
-            let epoch = engine.work_signal(kind).epoch();
-            match engine.next_job(kind) {
-                Some(job) => self.run_job(kind, job).await,
-                None => engine.work_signal(kind).wait_past(epoch).await,
+            let mut epoch = signal.epoch();
+            if let Some(job) = engine.next_job(kind) {
+                epoch = self.run_job(kind, job).await;
+                // The log's job is always there; when it ends there is nothing to sync.
+                if kind != JobKind::LogSync {
+                    continue;
+                }
+            }
+            match kind {
+                JobKind::Compaction => wait(runtime, COMPACTION_CHECK, signal, epoch).await,
+                _ => signal.wait_past(epoch).await,
             }
         }
     }
 
-    async fn run_job(&self, kind: JobKind, mut job: helenus_storage::Job) {
-        let engine = self.engine();
+    /// Runs a job to its end; answers the epoch of the work signal before its last step.
+    async fn run_job(&self, kind: JobKind, mut job: helenus_storage::Job) -> u64 {
         let runtime = self.shared.world.runtime.as_ref();
-        while !self.is_stopping() {
-            let epoch = engine.work_signal(kind).epoch();
+        let signal = self.engine().work_signal(kind);
+        loop {
+            let epoch = signal.epoch();
+            if self.is_stopping() {
+                return epoch;
+            }
             match job.step(&mut Budget::new(STEP_UNITS)) {
                 Ok(JobStep::Again) => yield_now().await,
-                Ok(JobStep::Done) => return,
+                Ok(JobStep::Done) => return epoch,
                 Ok(JobStep::WaitUntil(at)) => {
                     let pause = at.saturating_sub(self.shared.world.clock.monotonic());
-                    wait(runtime, pause, engine.work_signal(kind), epoch).await;
+                    wait(runtime, pause, signal, epoch).await;
                 }
                 Err(error) => {
                     tracing::error!(?kind, %error, "background work failed and will be tried again");
                     let stopped = &self.shared.stopped;
                     wait(runtime, FAILED_JOB_PAUSE, stopped, stopped.epoch()).await;
-                    return;
+                    return epoch;
                 }
             }
         }

@@ -9,7 +9,13 @@
 
 mod applier;
 mod background;
+mod handler;
 mod open;
+mod serve;
+mod statements;
+#[cfg(test)]
+mod tests;
+mod views;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,11 +32,14 @@ use helenus_storage::{Engine, JobKind};
 use crate::cluster::identity::{Identity, IdentityError};
 use crate::cluster::metadata::Metadata;
 use crate::config::Config;
-use crate::coordinator::{PartitionLocks, Timestamps};
+use crate::coordinator::Timestamps;
+use crate::query::Services;
 use crate::server::EventHub;
 
-pub use applier::EngineApplier;
+use statements::StatementCache;
+
 pub use open::OpenError;
+pub use serve::Serving;
 
 /// The world that a node lives in: real, or a test's.
 #[derive(Clone)]
@@ -63,10 +72,8 @@ struct Shared {
     world: World,
     dir: PathBuf,
     // Synchronised by themselves.
-    engine: Engine,
-    metadata: Metadata,
-    timestamps: Timestamps,
-    locks: PartitionLocks,
+    services: Services,
+    statements: StatementCache,
     pool: Pool,
     events: Arc<EventHub>,
     stopping: AtomicBool,
@@ -74,7 +81,7 @@ struct Shared {
     /// Background tasks that have not ended yet.
     background: background::Count,
     // Guarded by itself: written when the node opens, closes, or raises the timestamp ceiling.
-    identity: Mutex<Identity>,
+    identity: Arc<Mutex<Identity>>,
     // Last, so that the directory is let go when everything else is gone.
     _lock: Box<dyn DiskLock>,
 }
@@ -101,25 +108,24 @@ impl Node {
     /// The storage engine.
     #[must_use]
     pub fn engine(&self) -> &Engine {
-        &self.shared.engine
+        &self.shared.services.engine
     }
 
     /// The schema and its history.
     #[must_use]
     pub fn metadata(&self) -> &Metadata {
-        &self.shared.metadata
+        &self.shared.services.metadata
     }
 
     /// Timestamps for writes that bring none.
     #[must_use]
     pub fn timestamps(&self) -> &Timestamps {
-        &self.shared.timestamps
+        &self.shared.services.timestamps
     }
 
-    /// Locks of partitions.
-    #[must_use]
-    pub fn locks(&self) -> &PartitionLocks {
-        &self.shared.locks
+    /// What statements need of the node.
+    pub(crate) fn services(&self) -> &Services {
+        &self.shared.services
     }
 
     /// Workers for what waits for the disk.
@@ -158,14 +164,14 @@ impl Node {
             return Ok(());
         }
         for kind in [JobKind::Flush, JobKind::Compaction, JobKind::LogSync] {
-            shared.engine.work_signal(kind).notify_all();
+            shared.services.engine.work_signal(kind).notify_all();
         }
         shared.stopped.notify_all();
         shared.background.all_ended().await;
-        shared.engine.close().map_err(OpenError::Engine)?;
+        shared.services.engine.close().map_err(OpenError::Engine)?;
         shared.pool.close();
         let mut identity = self.lock_identity();
-        identity.timestamp_ceiling = shared.timestamps.last();
+        identity.timestamp_ceiling = shared.services.timestamps.last();
         identity.stopped_cleanly = true;
         identity.store(shared.world.disk.as_ref(), &shared.dir).map_err(OpenError::Identity)
     }

@@ -1,28 +1,37 @@
 //! Opening a data directory, step by step as ARCHITECTURE.md tells it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use helenus_platform::disk::{Disk, LockError};
 use helenus_platform::pool::Pool;
 use helenus_platform::signal::Signal;
 use helenus_storage::log::PERIODIC_PACE_DEFAULT;
+use helenus_storage::model::counter::CounterId;
 use helenus_storage::{Durability, Engine, Options};
 
-use super::applier::engine_tables;
+use super::applier::{EngineApplier, engine_tables};
+use super::statements::StatementCache;
+use super::views::LiveViews;
 use super::{Node, Shared, World, background};
 use crate::cluster::identity::{Identity, IdentityError};
 use crate::cluster::metadata::Metadata;
 use crate::cluster::metadata_log::MetadataLogError;
 use crate::config::{Config, DurabilityMode};
 use crate::coordinator::{PartitionLocks, Timestamps};
+use crate::query::Services;
 use crate::server::EventHub;
 
 /// Names that an interrupted founding may leave behind.
 const FOUNDING: &[&str] = &["LOCK", "IDENTITY.tmp", "metadata"];
 /// Work that may wait for the disk before more is refused.
 const POOL_QUEUE: usize = 4096;
+
+/// Cassandra's defaults: a batch larger than these is warned of, and refused.
+const BATCH_BYTES_WARN: usize = 5 << 10;
+const BATCH_BYTES_FAIL: usize = 50 << 10;
 
 /// Why a data directory could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -108,29 +117,57 @@ impl Node {
             Engine::open(options, disk, world.clock.clone(), world.random.clone(), &tables)
                 .map_err(OpenError::Engine)?;
 
-        let pool =
-            Pool::new(world.runtime.as_ref(), "helenus-fetch", config.fetch_threads, POOL_QUEUE);
-        let timestamps = Timestamps::new(world.clock.clone(), identity.timestamp_ceiling);
+        let runtime = world.runtime.as_ref();
+        let pool = Pool::new(runtime, "helenus-pool", config.fetch_threads, POOL_QUEUE);
+        let identity = Arc::new(Mutex::new(identity));
         let node = Node {
             shared: Arc::new(Shared {
+                services: services(&world, &config, engine, metadata, &identity),
+                statements: StatementCache::new(config.prepared_statements_bytes),
                 config,
                 world,
                 dir,
-                engine,
-                metadata,
-                timestamps,
-                locks: PartitionLocks::new(),
                 pool,
                 events: EventHub::new(),
                 stopping: AtomicBool::new(false),
                 stopped: Signal::new(),
                 background: background::Count::default(),
-                identity: Mutex::new(identity),
+                identity,
                 _lock: lock,
             }),
         };
         node.start_background();
         Ok(node)
+    }
+}
+
+fn services(
+    world: &World,
+    config: &Config,
+    engine: Engine,
+    metadata: Metadata,
+    identity: &Arc<Mutex<Identity>>,
+) -> Services {
+    let (ceiling, counter_id) = {
+        let identity = identity.lock().unwrap_or_else(PoisonError::into_inner);
+        let (host, generation) = (identity.host_id, identity.counter_generation);
+        (identity.timestamp_ceiling, CounterId { host, generation })
+    };
+    let views =
+        LiveViews { config: config.clone(), identity: identity.clone(), engine: engine.clone() };
+    Services {
+        applier: Arc::new(EngineApplier(engine.clone())),
+        engine,
+        metadata: Arc::new(metadata),
+        views: Arc::new(views),
+        clock: world.clock.clone(),
+        random: world.random.clone(),
+        timestamps: Arc::new(Timestamps::new(world.clock.clone(), ceiling)),
+        locks: Arc::new(PartitionLocks::new()),
+        counter_id,
+        datacenters: BTreeMap::from([(config.data_center.clone(), 1)]),
+        batch_bytes_fail: BATCH_BYTES_FAIL,
+        batch_bytes_warn: BATCH_BYTES_WARN,
     }
 }
 

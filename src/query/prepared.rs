@@ -68,6 +68,17 @@ impl Prepared {
         self.encoded[index].get_or_init(|| EncodedColumns::new(columns, version))
     }
 
+    /// What PREPARE answers.
+    pub fn answer(&self) -> cql_lite::wire::Prepared {
+        cql_lite::wire::Prepared {
+            id: self.id.to_vec(),
+            result_metadata_id: self.metadata_id.to_vec(),
+            bindings: self.markers.clone(),
+            key_indexes: self.key_indexes.clone(),
+            columns: self.columns.clone(),
+        }
+    }
+
     /// Whether the plan still holds under this schema; if not, prepare the text again.
     pub fn is_current(&self, schema: &Schema) -> bool {
         if self.schema_version == schema.version {

@@ -72,6 +72,18 @@ impl TokioRuntime {
     }
 }
 
+/// Waits until the process is asked to stop: by SIGTERM, or by SIGINT as Ctrl-C sends it.
+pub async fn stop_requested() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
 impl Drop for TokioRuntime {
     fn drop(&mut self) {
         // Never waits: the last reference may well be dropped inside one of its own tasks.

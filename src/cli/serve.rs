@@ -1,0 +1,84 @@
+//! `helenus serve`: a node in a process of its own, until it is asked to stop.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use helenus_platform::clock::RealClock;
+use helenus_platform::disk::{Disk, RealDisk};
+use helenus_platform::net::TokioNetwork;
+use helenus_platform::random::RealRandom;
+use helenus_platform::runtime::{TokioRuntime, stop_requested};
+
+use crate::config::Config;
+use crate::node::{Node, World};
+
+/// A configuration file larger than this is none.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a small text file.
+pub(super) fn read_text(path: &Path) -> Result<String, String> {
+    let file = RealDisk::new().open(path).map_err(|error| error.to_string())?;
+    let length = file.len().map_err(|error| error.to_string())?;
+    if length > CONFIG_BYTES_MAX {
+        return Err(format!("{length} bytes is too large for a configuration file"));
+    }
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    file.read_exact_at(0, &mut bytes).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|error| error.to_string())
+}
+
+/// Runs a node until SIGTERM or SIGINT, then stops it cleanly.
+///
+/// # Errors
+/// Say why the node cannot serve, or could not stop cleanly.
+pub(super) fn run(config: &Config) -> Result<(), String> {
+    start_logging();
+    let threads = match config.worker_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let runtime =
+        Arc::new(TokioRuntime::new(threads).map_err(|e| format!("cannot start threads: {e}"))?);
+    let world = World {
+        disk: Arc::new(RealDisk::new()),
+        clock: Arc::new(RealClock::new()),
+        random: Arc::new(RealRandom::new().map_err(|e| format!("no randomness: {e}"))?),
+        runtime: runtime.clone(),
+    };
+    let node = Node::open(world, config.clone()).map_err(|error| error.to_string())?;
+    let network = TokioNetwork;
+    let done = runtime.block_on(async {
+        let address = SocketAddr::new(config.listen_address, config.cql_port);
+        let serving = node.serve(&network, address).await;
+        let serving = serving.map_err(|e| format!("cannot listen on {address}: {e}"))?;
+        announce(&serving.address().to_string(), config);
+        let stop = stop_requested().await;
+        serving.stop().await;
+        node.close().await.map_err(|error| format!("stopping: {error}"))?;
+        stop.map_err(|error| format!("cannot wait for signals: {error}"))
+    });
+    runtime.join_workers();
+    done
+}
+
+fn announce(address: &str, config: &Config) {
+    let dir = config.data_dir.display();
+    let mut out = std::io::stdout().lock();
+    // Nobody may be reading, which is no reason not to serve.
+    let written = writeln!(out, "helenus serves CQL on {address}, data in {dir}");
+    drop(written.and_then(|()| out.flush()));
+}
+
+/// Log lines go to standard error: coloured for a person, JSON for a program.
+fn start_logging() {
+    use std::io::IsTerminal;
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started =
+        if std::io::stderr().is_terminal() { logger.try_init() } else { logger.json().try_init() };
+    // A program that embeds this command may have a logger already; then that one is used.
+    drop(started);
+}

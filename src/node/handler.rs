@@ -1,0 +1,252 @@
+//! Requests of clients: the fast path on the connection's own task, and what becomes of a request
+//! that has to wait.
+
+use std::sync::Arc;
+
+use cql_lite::wire::{
+    Batch, DetachedResponse, ErrorBody, ErrorKind, Event, Execute, Prepare, Query, ResponseWriter,
+};
+use helenus_platform::pool::PoolError;
+use helenus_platform::signal::Signal;
+use helenus_storage::Budget;
+
+use super::Node;
+use super::statements::StatementCache;
+use crate::error::{Error, Result};
+use crate::query::{Ask, Execution, Prepared, Step};
+use crate::server::{Answer, Handled, Handler, Position, RequestContext};
+
+/// Work that a request does on a worker of the pool before it looks around.
+const POOL_STEP_UNITS: u64 = 100_000;
+
+impl Handler for Node {
+    fn query(
+        &self,
+        context: &mut RequestContext<'_>,
+        query: &Query<'_>,
+        out: &mut ResponseWriter<'_>,
+    ) -> Handled {
+        let keyspace = query.options.keyspace.or(context.client.keyspace.as_deref());
+        let schema = self.metadata().schema();
+        match crate::query::prepare(&schema, keyspace, query.text) {
+            Ok(prepared) => {
+                let ask = Ask { options: &query.options, keyspace, metadata_id: None };
+                self.start(context, &Arc::new(prepared), ask, out)
+            }
+            Err(error) => refuse(out, error),
+        }
+    }
+
+    fn prepare(
+        &self,
+        context: &mut RequestContext<'_>,
+        prepare: &Prepare<'_>,
+        out: &mut ResponseWriter<'_>,
+    ) -> Handled {
+        let keyspace = prepare.keyspace.or(context.client.keyspace.as_deref());
+        match self.prepared(keyspace, prepare.text) {
+            Ok(prepared) => {
+                out.prepared(&prepared.answer());
+                Handled::NOW
+            }
+            Err(error) => refuse(out, error),
+        }
+    }
+
+    fn execute(
+        &self,
+        context: &mut RequestContext<'_>,
+        execute: &Execute<'_>,
+        out: &mut ResponseWriter<'_>,
+    ) -> Handled {
+        let prepared = match self.known_statement(execute.id) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                out.error(&error);
+                return Handled::NOW;
+            }
+        };
+        let keyspace = prepared.keyspace.clone();
+        let ask = Ask {
+            options: &execute.options,
+            keyspace: keyspace.as_deref(),
+            metadata_id: execute.result_metadata_id,
+        };
+        self.start(context, &prepared, ask, out)
+    }
+
+    fn batch(
+        &self,
+        _context: &mut RequestContext<'_>,
+        _batch: &Batch<'_>,
+        out: &mut ResponseWriter<'_>,
+    ) -> Handled {
+        refuse(out, Error::invalid("BATCH is not supported yet"))
+    }
+
+    fn watermark(&self) -> Position {
+        self.engine().answer_position().0
+    }
+
+    fn watermark_signal(&self) -> &Signal {
+        self.engine().watermark_signal()
+    }
+
+    fn failure(&self) -> Option<ErrorBody> {
+        let error = self.engine().failure()?;
+        Some(ErrorBody::server(format!("the node refuses writes until it is restarted: {error}")))
+    }
+}
+
+impl Node {
+    /// Runs a statement as far as it goes without waiting.
+    fn start(
+        &self,
+        context: &mut RequestContext<'_>,
+        prepared: &Arc<Prepared>,
+        ask: Ask<'_>,
+        out: &mut ResponseWriter<'_>,
+    ) -> Handled {
+        let services = self.services();
+        let schema = self.metadata().schema();
+        let mut execution = match Execution::begin(services, &schema, prepared, ask, out) {
+            Ok(execution) => execution,
+            Err(error) => return refuse(out, error),
+        };
+        let mut budget = Budget::new(context.budget.units.max(1));
+        let step = execution.step(services, out, &mut budget);
+        context.budget.spend(1 + context.budget.units.saturating_sub(budget.units));
+        match step {
+            Ok(Step::Done { hold }) => {
+                Handled::Answered { hold_until: hold.map(|position| position.0) }
+            }
+            Ok(step) => {
+                let waiting = Waiting { node: self.clone(), execution, response: out.detach() };
+                Handled::Pending(Box::pin(waiting.go_on(step)))
+            }
+            Err(error) => refuse(out, error),
+        }
+    }
+
+    /// The statement of that id, planned anew if the schema has changed under it.
+    fn known_statement(&self, id: &[u8]) -> std::result::Result<Arc<Prepared>, ErrorBody> {
+        let Some(prepared) = self.statements().get(id) else {
+            let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+            return Err(ErrorBody::new(
+                ErrorKind::Unprepared { id: id.to_vec() },
+                format!(
+                    "Prepared query with ID {digits} not found (either the query was not prepared \
+                     on this host (maybe the host has been restarted?) or you have prepared too \
+                     many queries and it has been evicted from the internal cache)"
+                ),
+            ));
+        };
+        let schema = self.metadata().schema();
+        if prepared.is_current(&schema) {
+            return Ok(prepared);
+        }
+        self.prepared(prepared.keyspace.as_deref(), &prepared.text).map_err(ErrorBody::from)
+    }
+
+    fn prepared(&self, keyspace: Option<&str>, text: &str) -> Result<Arc<Prepared>> {
+        let schema = self.metadata().schema();
+        let prepared = Arc::new(crate::query::prepare(&schema, keyspace, text)?);
+        self.statements().put(prepared.clone());
+        Ok(prepared)
+    }
+
+    fn statements(&self) -> &StatementCache {
+        &self.shared.statements
+    }
+}
+
+fn refuse(out: &mut ResponseWriter<'_>, error: Error) -> Handled {
+    out.error(&ErrorBody::from(error));
+    Handled::NOW
+}
+
+/// A request that could not be answered on its connection's task.
+struct Waiting {
+    node: Node,
+    execution: Execution,
+    response: DetachedResponse,
+}
+
+impl Waiting {
+    async fn go_on(mut self, first: Step) -> Answer {
+        let mut step = first;
+        loop {
+            step = match step {
+                Step::Done { hold } => {
+                    return Answer::new(self.response, hold.map(|position| position.0));
+                }
+                Step::Lock(guard) => {
+                    self.execution.locked(guard.await);
+                    Step::Yield
+                }
+                waits => {
+                    let stream = self.response.stream();
+                    let version = self.response.with(|out| out.version());
+                    let pool = self.node.clone();
+                    let done = pool.pool().run(move || self.work(waits)).await;
+                    match done {
+                        Ok((waiting, Ok(step))) => {
+                            self = waiting;
+                            step
+                        }
+                        Ok((waiting, Err(error))) => {
+                            self = waiting;
+                            return self.refuse(error);
+                        }
+                        Err(error) => {
+                            let response = DetachedResponse::new(version, stream);
+                            return refused(response, &pool_error(error));
+                        }
+                    }
+                }
+            };
+        }
+    }
+
+    /// One round on a thread that may wait for the disk.
+    fn work(mut self, step: Step) -> (Self, Result<Step>) {
+        let done = self.try_work(step);
+        (self, done)
+    }
+
+    fn try_work(&mut self, step: Step) -> Result<Step> {
+        let node = self.node.clone();
+        let services = node.services();
+        match step {
+            Step::NeedsBlocks(blocks) => self.execution.fetch(services, blocks)?,
+            Step::Block => {
+                let execution = &mut self.execution;
+                self.response.with(|out| execution.block(services, out))?;
+                if let Some(change) = execution.event() {
+                    node.events().publish(Event::Schema(change.clone()));
+                }
+            }
+            Step::Yield | Step::Lock(_) | Step::Done { .. } => {}
+        }
+        let mut budget = Budget::new(POOL_STEP_UNITS);
+        let execution = &mut self.execution;
+        self.response.with(|out| execution.step(services, out, &mut budget))
+    }
+
+    fn refuse(self, error: Error) -> Answer {
+        refused(self.response, &ErrorBody::from(error))
+    }
+}
+
+fn refused(mut response: DetachedResponse, error: &ErrorBody) -> Answer {
+    response.with(|out| out.error(error));
+    Answer::new(response, None)
+}
+
+fn pool_error(error: PoolError) -> ErrorBody {
+    match error {
+        PoolError::Full => ErrorBody::new(ErrorKind::Overloaded, error.to_string()),
+        PoolError::Closed => ErrorBody::new(ErrorKind::Bootstrapping, error.to_string()),
+        PoolError::Panicked => ErrorBody::server("an internal error; the log has its cause"),
+    }
+}

@@ -1,0 +1,141 @@
+//! Data directories that cannot be served: in use, somebody else's, damaged.
+
+use std::path::{Path, PathBuf};
+
+use crate::process::{Node, TempDir};
+use crate::scylla_driver::session;
+
+fn files(dir: &Path, found: &mut Vec<PathBuf>) {
+    let mut entries: Vec<PathBuf> =
+        std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            files(&path, found);
+        } else {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn a_directory_in_use_is_refused_with_who_holds_it() {
+    let dir = TempDir::new();
+    let node = Node::start(dir.path(), &[]);
+    let (code, message) = Node::refused(dir.path(), &[]);
+    assert_eq!(code, 1);
+    assert!(message.contains("in use by helenus, process"), "{message}");
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn a_directory_of_somebody_else_is_left_alone() {
+    let dir = TempDir::new();
+    let data = dir.path().join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    std::fs::write(data.join("letters.txt"), "mine").unwrap();
+    let (code, message) = Node::refused(dir.path(), &[]);
+    assert_eq!(code, 1);
+    assert!(message.contains("letters.txt"), "{message}");
+    assert_eq!(std::fs::read(data.join("letters.txt")).unwrap(), b"mine");
+}
+
+#[test]
+fn a_path_that_cannot_be_a_directory_is_named() {
+    let dir = TempDir::new();
+    std::fs::write(dir.path().join("data"), "a file").unwrap();
+    let (code, message) = Node::refused(dir.path(), &[]);
+    assert_eq!(code, 1);
+    assert!(message.contains("data"), "{message}");
+}
+
+/// Writes enough that there are SSTables, log segments and metadata, and stops the node.
+fn filled(dir: &Path) {
+    let node = Node::start(dir, &["memtable.flush_bytes=65536"]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let session = session(&node).await;
+        session
+            .query_unpaged(
+                "CREATE KEYSPACE k WITH replication = {'class': 'SimpleStrategy', \
+                 'replication_factor': 1}",
+                (),
+            )
+            .await
+            .unwrap();
+        session.query_unpaged("CREATE TABLE k.t (k int PRIMARY KEY, v text)", ()).await.unwrap();
+        let insert = session.prepare("INSERT INTO k.t (k, v) VALUES (?, ?)").await.unwrap();
+        for key in 0..500 {
+            session.execute_unpaged(&insert, (key, "x".repeat(500))).await.unwrap();
+        }
+    });
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+/// All rows as a driver reads them, or the error it gets.
+fn rows(node: &Node) -> Result<Vec<(i32, String)>, String> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let session = session(node).await;
+        let result = session.query_unpaged("SELECT k, v FROM k.t", ()).await;
+        let result = result.map_err(|error| error.to_string())?;
+        let result = result.into_rows_result().map_err(|error| error.to_string())?;
+        let mut rows: Vec<(i32, String)> = result.rows().unwrap().map(|row| row.unwrap()).collect();
+        rows.sort();
+        Ok(rows)
+    })
+}
+
+#[test]
+fn one_damaged_file_is_named_and_never_served() {
+    let dir = TempDir::new();
+    filled(dir.path());
+    let data = dir.path().join("data");
+    let mut all = Vec::new();
+    files(&data, &mut all);
+    assert!(all.len() >= 5, "{all:?}");
+    let expected: Vec<(i32, String)> = (0..500).map(|key| (key, "x".repeat(500))).collect();
+    for path in all {
+        let whole = std::fs::read(&path).unwrap();
+        if whole.is_empty() || path.ends_with("LOCK") {
+            continue;
+        }
+        let mut damaged = whole.clone();
+        let at = damaged.len() / 3;
+        damaged[at] ^= 0x10;
+        std::fs::write(&path, &damaged).unwrap();
+        let probe = std::process::Command::new(env!("CARGO_BIN_EXE_helenus"))
+            .arg("inspect")
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(probe.status.code().is_some_and(|code| code <= 1), "{}", path.display());
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let copy = TempDir::new();
+        copy_all(dir.path(), copy.path());
+        match std::panic::catch_unwind(|| Node::start(copy.path(), &[])) {
+            Ok(node) => match rows(&node) {
+                // A flipped bit in what nothing depends on (the unused rest of a log segment).
+                Ok(rows) => assert_eq!(rows, expected, "{name}"),
+                Err(error) => assert!(error.contains(&name), "{name}: {error}"),
+            },
+            Err(panic) => {
+                let message = panic.downcast_ref::<String>().unwrap();
+                assert!(message.contains(&name), "{name}: {message}");
+            }
+        }
+        std::fs::write(&path, &whole).unwrap();
+    }
+    let node = Node::start(dir.path(), &[]);
+    assert_eq!(rows(&node).unwrap(), expected);
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    let mut all = Vec::new();
+    files(from, &mut all);
+    for path in all {
+        let target = to.join(path.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        std::fs::copy(&path, target).unwrap();
+    }
+}

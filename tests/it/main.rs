@@ -1,0 +1,8 @@
+//! The `helenus` binary from outside: as a process, and through a real driver.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::print_stderr, reason = "what a node logs belongs to the test that it fails")]
+#![expect(clippy::disallowed_methods, reason = "tests look at the node from outside its seams")]
+
+mod data_directory;
+mod process;
+mod scylla_driver;
