@@ -15,6 +15,8 @@ mod cache;
 mod collector;
 mod cursor;
 mod format;
+#[cfg(test)]
+mod hostile;
 pub mod inspect;
 mod options;
 mod output;

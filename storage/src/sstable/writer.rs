@@ -25,7 +25,7 @@ use super::options::WriterOptions;
 use super::output::Output;
 use super::table::{BLOCKS, FILTER, INDEX, STATS, SsTable, file_name};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Deletion, MAX_KEY_BYTES, PartitionHead, SsTableId, Unfiltered};
+use crate::model::{Deletion, MAX_KEY_BYTES, PartitionHead, PartitionKey, SsTableId, Unfiltered};
 
 /// The largest row, static or clustered, that is written.
 pub const ROW_BYTES_MAX: usize = 256 << 20;
@@ -41,11 +41,9 @@ const INDEX_ENTRIES_MIN: usize = 64;
 
 /// The partition that is being written.
 struct Current {
-    head: PartitionHead,
+    key: PartitionKey,
     /// The range deletion in force behind the last marker.
     open: Deletion,
-    /// Empty before the first row or marker.
-    last_position: Vec<u8>,
     last_was_marker: bool,
 }
 
@@ -75,10 +73,15 @@ pub struct SsTableWriter {
     leaf_start: (Vec<u8>, u64),
     content: Vec<u8>,
 
-    // The partition: `None` between partitions. Its composite is kept for the order check.
+    // The partition: `None` between partitions.
     current: Option<Current>,
+    /// Of its last row or marker; empty before the first.
+    last_position: Vec<u8>,
+    /// Its composite; between partitions and blocks, of the last thing that was added.
     composite: Vec<u8>,
     composite_bytes: usize,
+    /// Reused for what comes next.
+    next_composite: Vec<u8>,
 }
 
 fn order_error(what: &'static str) -> Error {
@@ -125,8 +128,10 @@ impl SsTableWriter {
             leaf_start: (Vec::new(), 0),
             content: Vec::new(),
             current: None,
+            last_position: Vec::new(),
             composite: Vec::new(),
             composite_bytes: 0,
+            next_composite: Vec::new(),
             options,
         })
     }
@@ -145,10 +150,9 @@ impl SsTableWriter {
         if head.key.key.len() > MAX_KEY_BYTES || static_bytes > ROW_BYTES_MAX {
             return Err(Error::new(ErrorKind::TooLarge, "a key or static row in an SSTable"));
         }
-        let mut composite = Vec::with_capacity(self.composite.capacity());
-        put_partition(&mut composite, head.key.as_ref());
-        // The composite of the last thing that was written, or nothing.
-        if self.composite >= composite {
+        self.next_composite.clear();
+        put_partition(&mut self.next_composite, head.key.as_ref());
+        if self.composite >= self.next_composite {
             return Err(order_error("partitions are out of order"));
         }
         let adds = head.key.key.len() + static_bytes;
@@ -156,22 +160,25 @@ impl SsTableWriter {
             self.finish_block(false)?;
         }
         if self.block.is_empty() {
-            self.block_separator = separator(&self.composite, &composite).to_vec();
+            self.set_separator();
         }
         let static_row = head.static_row.as_ref().map(|row| row.as_bytes());
         let token = head.key.token;
         self.block.partition(token, &head.key.key, head.deletion, static_row);
         self.collector.partition(head)?;
         self.filter.add(head.key.token);
-        self.composite_bytes = composite.len();
-        self.composite = composite;
-        self.current = Some(Current {
-            head: head.clone(),
-            open: Deletion::NONE,
-            last_position: Vec::new(),
-            last_was_marker: false,
-        });
+        std::mem::swap(&mut self.composite, &mut self.next_composite);
+        self.composite_bytes = self.composite.len();
+        self.last_position.clear();
+        let (key, open) = (head.key.clone(), Deletion::NONE);
+        self.current = Some(Current { key, open, last_was_marker: false });
         Ok(())
+    }
+
+    /// The block that begins now stands between `composite` and `next_composite`.
+    fn set_separator(&mut self) {
+        self.block_separator.clear();
+        self.block_separator.extend_from_slice(separator(&self.composite, &self.next_composite));
     }
 
     /// Whether so much more would make the block far too large: then it is better closed before.
@@ -187,8 +194,8 @@ impl SsTableWriter {
         };
         // Only a row may stand where the marker before it stands.
         let is_row = matches!(item, Unfiltered::Row { .. });
-        let same = position.as_bytes() == current.last_position;
-        let behind = position.as_bytes() > current.last_position.as_slice();
+        let same = position.as_bytes() == self.last_position;
+        let behind = position.as_bytes() > self.last_position.as_slice();
         if !(behind || same && is_row && current.last_was_marker) {
             return Err(order_error("positions are out of order"));
         }
@@ -223,8 +230,8 @@ impl SsTableWriter {
             }
         }
         current.last_was_marker = !is_row;
-        current.last_position.clear();
-        current.last_position.extend_from_slice(position);
+        self.last_position.clear();
+        self.last_position.extend_from_slice(position);
         Ok(())
     }
 
@@ -234,21 +241,21 @@ impl SsTableWriter {
             return Ok(());
         };
         // With a long key the repeated key must not outweigh the rows.
-        let full = self.options.block_bytes.max(4 * current.head.key.key.len());
+        let full = self.options.block_bytes.max(4 * current.key.key.len());
         // A head that stands alone would cost its readers a block.
         let closes = self.block.partition_has_entries() && self.block.len() >= full;
         if !closes && !self.would_overfill(adds) {
             return Ok(());
         }
-        self.composite.truncate(self.composite_bytes);
-        let mut first = self.composite.clone();
-        self.composite.extend_from_slice(&current.last_position);
-        first.extend_from_slice(position);
-        let token = current.head.key.token;
-        let key = current.head.key.key.clone();
+        let key = current.key.clone();
         self.finish_block(true)?;
-        self.block_separator = separator(&self.composite, &first).to_vec();
-        self.block.continued(token, &key);
+        self.composite.truncate(self.composite_bytes);
+        self.next_composite.clear();
+        self.next_composite.extend_from_slice(&self.composite);
+        self.next_composite.extend_from_slice(position);
+        self.composite.extend_from_slice(&self.last_position);
+        self.set_separator();
+        self.block.continued(key.token, &key.key);
         Ok(())
     }
 
@@ -261,7 +268,7 @@ impl SsTableWriter {
             return Err(order_error("a range deletion is open at the end of a partition"));
         }
         self.composite.truncate(self.composite_bytes);
-        self.composite.extend_from_slice(&current.last_position);
+        self.composite.extend_from_slice(&self.last_position);
         self.collector.end_partition();
         Ok(())
     }

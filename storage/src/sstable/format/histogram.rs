@@ -57,12 +57,12 @@ impl DropTimes {
     pub fn before(&self, seconds: i64) -> u64 {
         // A bin of drop time d holds deletions up to d; all are before `seconds` if d is.
         let limit = u64::try_from(seconds).unwrap_or(0).div_ceil(self.grain());
-        self.bins.range(..limit).map(|(_, count)| count).sum()
+        self.bins.range(..limit).fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
     /// All that were counted.
     pub fn total(&self) -> u64 {
-        self.bins.values().sum()
+        self.bins.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// The bins, ascending: (second by which all of them had been made, how many).

@@ -75,11 +75,9 @@ pub struct Stats {
 impl Stats {
     /// Deletions of every kind: of partitions, ranges, rows, columns and cells.
     pub fn tombstones(&self) -> u64 {
-        self.partition_deletions
-            + self.markers
-            + self.row_deletions
-            + self.column_deletions
-            + self.cell_tombstones
+        [self.markers, self.row_deletions, self.column_deletions, self.cell_tombstones]
+            .iter()
+            .fold(self.partition_deletions, |sum, count| sum.saturating_add(*count))
     }
 
     fn counts(&mut self) -> [&mut u64; 12] {
