@@ -189,12 +189,13 @@ impl Shared {
         committed
     }
 
-    /// Commits edits, with the time as it is believed now.
+    /// Commits edits, with the time as it is believed now and what is known of the log.
     pub(crate) fn commit(&self, mut edits: Vec<Edit>) -> Result<()> {
         let time = self.trusted.now();
         if !time.is_suspended {
             edits.push(Edit::Time { seconds: time.now });
         }
+        edits.push(Edit::LogDurable { position: self.log.durable() });
         let committed = self.manifest.commit(&edits);
         if let Some(cause) = self.manifest.failure() {
             self.health.fail(cause);

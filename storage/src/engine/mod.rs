@@ -51,7 +51,7 @@ pub use write::Write;
 use crate::compaction::CompactionJob;
 use crate::error::{Error, ErrorKind, Result};
 use crate::log::{CommitLog, SyncStep};
-use crate::manifest::Manifest;
+use crate::manifest::{Edit, Manifest};
 use crate::metrics::Metrics;
 use crate::model::{KeyspaceId, LogPosition, TableId};
 use crate::options::{Options, TableOptions};
@@ -391,7 +391,10 @@ impl Engine {
         self.shared.is_closed.store(true, Ordering::Release);
         self.shared.flush_signal.notify_all();
         self.shared.compaction_signal.notify_all();
-        self.shared.log.close()
+        self.shared.log.close()?;
+        // So that a segment which goes missing while the directory is closed is missed.
+        let files = open::log_files(self.shared.manifest.directory())?;
+        self.shared.commit(vec![Edit::LogClosed { files }])
     }
 }
 

@@ -206,6 +206,17 @@ fn open_log(
     if state.has_log && !directory.exists(&path)? {
         return Err(Error::corrupt("the commit log is missing").at_file(&path, None));
     }
+    for name in &state.log_files {
+        let path = path.join(name);
+        if !directory.exists(&path)? && !options.skip_damaged_log {
+            let what = "a file that the commit log had when it was closed is missing";
+            return Err(Error::corrupt(what).at_file(&path, None));
+        }
+    }
+    if !state.log_files.is_empty() {
+        // From here on the log may let go of some.
+        manifest.commit(&[Edit::LogClosed { files: Vec::new() }])?;
+    }
     let io = |error| Error::io("creating the commit log's directory", &path, error);
     disk.create_dir_all(&path).map_err(io)?;
     disk.sync_dir(&directory.path).map_err(io)?;
@@ -214,6 +225,7 @@ fn open_log(
         durability: options.durability,
         skip_corrupt: options.skip_damaged_log,
         min_position: state.last_position(),
+        durable_position: state.log_durable,
         ..LogOptions::default()
     };
     let disk = planted::log_disk(options, disk);
@@ -222,6 +234,13 @@ fn open_log(
         manifest.commit(&[Edit::LogFounded])?;
     }
     Ok(opened)
+}
+
+/// The names of the commit log's files, without those that wait to be used again.
+pub(super) fn log_files(directory: &Directory) -> Result<Vec<String>> {
+    let entries = list(directory, &directory.log())?;
+    let segments = entries.into_iter().filter(|entry| entry.name.starts_with("segment-"));
+    Ok(segments.map(|entry| entry.name).collect())
 }
 
 impl Shared {

@@ -81,6 +81,9 @@ pub struct LogOptions {
     /// No new record gets a position below this: the largest position that anything outside the
     /// log remembers.
     pub min_position: LogPosition,
+    /// Something outside the log remembers that it was durable up to here: a log that ends
+    /// before has lost a segment, and damage before is no torn tail.
+    pub durable_position: LogPosition,
 }
 
 impl Default for LogOptions {
@@ -92,6 +95,7 @@ impl Default for LogOptions {
             spares_max: 2,
             skip_corrupt: false,
             min_position: LogPosition::START,
+            durable_position: LogPosition::START,
         }
     }
 }

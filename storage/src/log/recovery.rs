@@ -79,7 +79,17 @@ pub(crate) fn recover(store: &SegmentStore, options: &LogOptions) -> Result<Reco
             }
         }
     }
-    let durable = found.iter().map(|found| found.chain.durable).max().unwrap_or(0);
+    let told = found.iter().map(|found| found.chain.durable).max().unwrap_or(0);
+    let end = found.iter().map(|found| found.chain.end).max().unwrap_or(0);
+    let durable = told.max(options.durable_position.0);
+    if end < options.durable_position.0 && !options.skip_corrupt {
+        let what = format!(
+            "the commit log ends at position {end} and was durable up to {durable}: a segment \
+             is missing or damaged"
+        );
+        let last = found.last().map_or(store.dir.as_path(), |last| &last.segment.path);
+        return Err(Error::corrupt(what).at_file(last, None));
+    }
     let verdict = judge(found, durable, options.skip_corrupt, &mut skipped)?;
     let active = store.create(next_base, options.segment_bytes)?;
     for segment in &verdict.dropped {

@@ -14,6 +14,8 @@
 //! | 8 | reserve ids | first SSTable sequence number not yet reserved |
 //! | 9 | time | zigzag: the latest trusted wall clock, seconds since the epoch |
 //! | 10 | log founded | nothing: the commit log has been begun, so it must be there |
+//! | 11 | log durable | position up to which the commit log was durable, so must still be |
+//! | 12 | log closed | count, then each: length, name: files that the log must find when opened |
 //!
 //! Worked example, kind 7 for table 3 and positions 0 to 300: `07 03 00 ac 02`.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
@@ -35,6 +37,8 @@ pub(crate) enum Edit {
     ReserveIds { next: u64 },
     Time { seconds: i64 },
     LogFounded,
+    LogDurable { position: LogPosition },
+    LogClosed { files: Vec<String> },
 }
 
 const INSTANCE: u8 = 1;
@@ -47,6 +51,10 @@ const COVERED: u8 = 7;
 const RESERVE_IDS: u8 = 8;
 const TIME: u8 = 9;
 const LOG_FOUNDED: u8 = 10;
+const LOG_DURABLE: u8 = 11;
+const LOG_CLOSED: u8 = 12;
+/// No file name of the log is longer.
+const NAME_BYTES_MAX: usize = 255;
 
 impl Edit {
     /// Appends the edit's bytes.
@@ -85,6 +93,11 @@ impl Edit {
                 out.put_zigzag(*seconds);
             }
             Edit::LogFounded => out.put_u8(LOG_FOUNDED),
+            Edit::LogDurable { position } => put(out, LOG_DURABLE, &[position.0]),
+            Edit::LogClosed { files } => {
+                put(out, LOG_CLOSED, &[files.len() as u64]);
+                files.iter().for_each(|name| out.put_bytes_varint(name.as_bytes()));
+            }
         }
     }
 
@@ -122,6 +135,15 @@ impl Edit {
             RESERVE_IDS => Edit::ReserveIds { next: from.varint()? },
             TIME => Edit::Time { seconds: from.zigzag()? },
             LOG_FOUNDED => Edit::LogFounded,
+            LOG_DURABLE => Edit::LogDurable { position: position(from)? },
+            LOG_CLOSED => {
+                let count = from.varint()?;
+                if count > from.remaining() as u64 {
+                    return Err(from.error("more file names than bytes"));
+                }
+                let names = (0..count).map(|_| name(from));
+                Edit::LogClosed { files: names.collect::<Result<_, _>>()? }
+            }
             _ => return Err(from.error("unknown kind of manifest edit")),
         })
     }
@@ -142,6 +164,11 @@ fn table(from: &mut Reader<'_>) -> Result<TableId, CodecError> {
 
 fn position(from: &mut Reader<'_>) -> Result<LogPosition, CodecError> {
     from.varint().map(LogPosition)
+}
+
+fn name(from: &mut Reader<'_>) -> Result<String, CodecError> {
+    let bytes = from.bytes_varint(NAME_BYTES_MAX)?;
+    String::from_utf8(bytes.to_vec()).map_err(|_| from.error("file name that is not UTF-8"))
 }
 
 fn array<const N: usize>(from: &mut Reader<'_>) -> Result<[u8; N], CodecError> {
@@ -168,6 +195,8 @@ mod tests {
             Edit::ReserveIds { next: 1025 },
             Edit::Time { seconds: -5 },
             Edit::LogFounded,
+            Edit::LogDurable { position },
+            Edit::LogClosed { files: vec!["segment-1.log".to_owned(), String::new()] },
         ]
     }
 

@@ -17,6 +17,10 @@ pub(crate) struct State {
     pub(crate) time: i64,
     /// The commit log has been begun.
     pub(crate) has_log: bool,
+    /// Up to here the commit log has been durable.
+    pub(crate) log_durable: LogPosition,
+    /// Files that the commit log had when it was closed; empty since it was opened.
+    pub(crate) log_files: Vec<String>,
     /// Tables that exist.
     pub(crate) tables: BTreeMap<TableId, TableState>,
     /// Tables that existed, and where in the log they ended.
@@ -82,6 +86,8 @@ impl State {
             Edit::ReserveIds { next } => self.reserved = self.reserved.max(*next),
             Edit::Time { seconds } => self.time = self.time.max(*seconds),
             Edit::LogFounded => self.has_log = true,
+            Edit::LogClosed { files } => self.log_files.clone_from(files),
+            Edit::LogDurable { position } => self.log_durable = self.log_durable.max(*position),
         }
         Ok(())
     }
@@ -99,6 +105,8 @@ impl State {
         ];
         if self.has_log {
             edits.push(Edit::LogFounded);
+            edits.push(Edit::LogDurable { position: self.log_durable });
+            edits.push(Edit::LogClosed { files: self.log_files.clone() });
         }
         for (&table, state) in &self.tables {
             let (keyspace, position) = (state.keyspace, state.created);
@@ -126,7 +134,8 @@ impl State {
             let covered = table.covered.iter().map(|(_, end)| end).max().unwrap_or_default();
             covered.max(table.truncated).max(table.created)
         });
-        tables.chain(self.dropped.values().copied()).max().unwrap_or_default()
+        let all = tables.chain(self.dropped.values().copied()).chain([self.log_durable]);
+        all.max().unwrap_or_default()
     }
 
     /// Whether replay must leave out the part for `table` of records within `(start, end)`.
@@ -165,6 +174,8 @@ mod tests {
             Edit::ReserveIds { next: 7 },
             Edit::Time { seconds: 99 },
             Edit::LogFounded,
+            Edit::LogDurable { position: LogPosition(4711) },
+            Edit::LogClosed { files: vec!["segment".to_owned()] },
             create(),
             add(1),
             add(2),

@@ -1,6 +1,7 @@
 //! An engine on a disk with faults, driven by hand: no thread, no time but the test's.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub(crate) struct Db {
     pub(crate) random: Arc<SeededRandom>,
     pub(crate) options: Options,
     pub(crate) tables: Vec<(TableId, KeyspaceId, TableOptions)>,
-    engine: Option<Engine>,
+    pub(crate) engine: Option<Engine>,
 }
 
 /// Options small enough for everything to happen in a short test.
@@ -173,6 +174,31 @@ impl Db {
             self.engine().compact(*table)?;
         }
         self.run_jobs(JobKind::Compaction)
+    }
+
+    /// The same tables as another's.
+    pub(crate) fn with_tables_of(mut self, other: &Db) -> Db {
+        self.tables.clone_from(&other.tables);
+        self
+    }
+
+    /// Every file of the directory, with its length.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, u64)> {
+        let mut files = Vec::new();
+        collect_files(&self.disk, &self.options.dir, &mut files);
+        files
+    }
+}
+
+fn collect_files(disk: &FaultyDisk, dir: &Path, files: &mut Vec<(PathBuf, u64)>) {
+    use helenus_platform::disk::Disk;
+    for entry in disk.list(dir).unwrap() {
+        let path = dir.join(&entry.name);
+        if entry.is_dir {
+            collect_files(disk, &path, files);
+        } else {
+            files.push((path, entry.len));
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! The engine's integration tests: against a model, against a disk with faults, path by path.
 
 mod collect;
+mod crash;
+mod crash_script;
+mod flips;
 mod format_docs;
 mod harness;
 mod log_basic;
