@@ -11,6 +11,7 @@ use super::command::{Budget, Read, ReadCommand, Sink};
 use super::merge::Merge;
 use super::partitions::PartitionWalk;
 use super::run::Run;
+use super::single::try_single;
 use crate::engine::View;
 use crate::error::Result;
 use crate::metrics::Metrics;
@@ -126,17 +127,39 @@ impl Cursor {
         budget: &mut Budget,
         context: &ReadContext<'_>,
     ) -> Result<Read> {
-        let mut work = self.work.take().unwrap_or_else(|| Box::new(Work::new(view())));
+        let tombstones = self.tombstones;
+        let outcome = self.run_either(view, command, sink, budget, context);
+        context.metrics.read_tombstones.add(self.tombstones.saturating_sub(tombstones));
+        if !matches!(outcome, Ok(Read::NeedsBlocks(_) | Read::Yield)) {
+            // A later call with this cursor would be a new page to its sink.
+            self.told.is_announced = false;
+        }
+        outcome
+    }
+
+    fn run_either(
+        &mut self,
+        view: impl FnOnce() -> Arc<View>,
+        command: &ReadCommand,
+        sink: &mut dyn Sink,
+        budget: &mut Budget,
+        context: &ReadContext<'_>,
+    ) -> Result<Read> {
+        let mut work = match self.work.take() {
+            Some(work) => work,
+            None => {
+                let view = view();
+                if let Some(read) = try_single(self, &view, command, sink, budget, context)? {
+                    return Ok(read);
+                }
+                Box::new(Work::new(view))
+            }
+        };
         let mut run = Run { cursor: self, work: &mut work, command, sink, context };
-        let tombstones = run.cursor.tombstones;
         let outcome = run.go_on(budget);
-        context.metrics.read_tombstones.add(self.tombstones - tombstones);
         self.newest = self.newest.max(work.walk.newest);
         if matches!(outcome, Ok(Read::NeedsBlocks(_) | Read::Yield)) {
             self.work = Some(work);
-        } else {
-            // A later call with this cursor would be a new page to its sink.
-            self.told.is_announced = false;
         }
         outcome
     }

@@ -2,7 +2,7 @@
 //!
 //! `command` says what is asked and how it is told; `cursor` and `run` are one read's place and
 //! its steps; `partitions` walks from partition to partition over all sources, `merge` from
-//! position to position inside one; a `source` is a memtable or an SSTable; `blocks` are those
+//! position to position inside one; `single` is the short cut for one source; a `source` is a memtable or an SSTable; `blocks` are those
 //! that a read has to wait for.
 
 mod blocks;
@@ -11,6 +11,7 @@ mod cursor;
 mod merge;
 mod partitions;
 mod run;
+mod single;
 mod source;
 
 pub use blocks::BlockList;

@@ -228,7 +228,7 @@ pub(crate) fn merge_heads(key: &PartitionKey, heads: &[&PartitionHead]) -> Resul
 /// Whether anything that the command wants of a partition can be in the file, judged by the
 /// clustering positions that the file has. What stands before the rows of a partition is always
 /// wanted.
-fn meets_slices(table: &SsTable, command: &ReadCommand) -> bool {
+pub(super) fn meets_slices(table: &SsTable, command: &ReadCommand) -> bool {
     let stats = table.stats();
     if stats.partition_deletions > 0 || stats.static_rows > 0 {
         return true;

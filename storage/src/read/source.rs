@@ -63,6 +63,13 @@ impl Source {
         Source::new(Kind::Memtable(MemtableSource { memtable, partition: None, rows: None }))
     }
 
+    /// A memtable that stands on a partition already.
+    pub(crate) fn memtable_at(memtable: Arc<Memtable>, partition: MemPartition) -> Result<Source> {
+        let head = partition.head()?;
+        let kind = MemtableSource { memtable, partition: Some(partition), rows: None };
+        Ok(Source { partition: Some(head), ..Source::new(Kind::Memtable(kind)) })
+    }
+
     pub(crate) fn table(table: &Arc<SsTable>) -> Source {
         Source::new(Kind::Table(Box::new(table.cursor()), table.clone()))
     }

@@ -42,6 +42,24 @@ pub fn live_row(
     Ok(found)
 }
 
+/// What [`live_row`] appends, as a row: `row` itself where everything in it is seen, else written
+/// to `scratch`. None if the row does not exist.
+pub fn see_row<'a>(
+    row: RowRef<'a>,
+    covering: Deletion,
+    now: i64,
+    columns: &ColumnSet,
+    scratch: &'a mut Vec<u8>,
+) -> Result<(Liveliness, Option<RowRef<'a>>)> {
+    if let Some(found) = live_as_it_is(row, covering, columns)? {
+        return Ok((found, found.exists.then_some(row)));
+    }
+    scratch.clear();
+    let found = write_live(row, covering, now, columns, scratch)?;
+    let seen = if found.exists { Some(RowRef::parse(scratch)?) } else { None };
+    Ok((found, seen))
+}
+
 /// The common case: everything in the row is live for ever and wanted.
 fn live_as_it_is(
     row: RowRef<'_>,
@@ -50,15 +68,18 @@ fn live_as_it_is(
 ) -> Result<Option<Liveliness>> {
     let clean = covering.is_none()
         && row.deletion().is_none()
-        && row.liveness().is_none_or(|liveness| !liveness.is_expiring())
-        && *columns == ColumnSet::All;
+        && row.liveness().is_none_or(|liveness| !liveness.is_expiring());
     if !clean {
         return Ok(None);
     }
     let mut cells = 0;
     for entry in row.entries() {
         match entry? {
-            Entry::Cell(Cell { kind: CellKind::Live | CellKind::Counter, .. }) => cells += 1,
+            Entry::Cell(Cell { kind: CellKind::Live | CellKind::Counter, column, .. })
+                if columns.contains(column) =>
+            {
+                cells += 1;
+            }
             _ => return Ok(None),
         }
     }
