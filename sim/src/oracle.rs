@@ -87,9 +87,10 @@ impl Oracle {
 
     /// A client was shown this value of a key that another writes. What it may be is in line with
     /// the writer's reads only, but a write under way that has been shown can no longer be lost.
+    /// Written values are unique; an absence is not, so which delete it shows cannot be told.
     pub fn observe_foreign(&mut self, number: u64, value: &Value) {
         let key = self.keys.entry(number).or_default();
-        if key.pending.as_ref() == Some(value) {
+        if value.is_some() && key.pending.as_ref() == Some(value) {
             self.promises += 1;
             key.possible = BTreeSet::from([value.clone()]);
         }

@@ -89,7 +89,7 @@ impl Node {
             if let Some(job) = engine.next_job(kind) {
                 epoch = self.run_job(kind, job).await;
                 // The log's job is always there; when it ends there is nothing to sync.
-                if kind != JobKind::LogSync {
+                if kind != JobKind::LogSync || self.is_stopping() {
                     continue;
                 }
             }

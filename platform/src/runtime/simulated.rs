@@ -86,7 +86,8 @@ impl std::fmt::Debug for SimRuntime {
         let state = self.inner.lock();
         formatter
             .debug_struct("SimRuntime")
-            .field("tasks", &state.tasks.len())
+            .field("tasks", &state.tasks.values().map(|task| task.name).collect::<Vec<_>>())
+            .field("timers", &state.timers.len())
             .field("polls", &state.polls)
             .finish()
     }
