@@ -12,7 +12,7 @@ from cassandra import ProtocolVersion
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
 from cassandra.policies import RoundRobinPolicy
 
-BINARY = pathlib.Path(os.environ["HELENUS_BINARY"])
+BINARY = pathlib.Path(os.environ["BINARY_UNDER_TEST"])
 
 
 def free_port():

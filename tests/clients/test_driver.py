@@ -8,6 +8,7 @@ import uuid
 
 import pytest
 from cassandra import AlreadyExists, ConsistencyLevel, InvalidRequest
+from cassandra.cluster import EXEC_PROFILE_DEFAULT
 from cassandra.concurrent import execute_concurrent_with_args
 from cassandra.protocol import SyntaxException
 from cassandra.query import BatchStatement, BatchType, SimpleStatement, dict_factory
@@ -108,8 +109,8 @@ def test_user_defined_types(session):
     session.execute("CREATE TABLE people (k int PRIMARY KEY, p frozen<person>, open address)")
 
     class Address:
-        def __init__(self, street=None, zip=None, tags=None):
-            self.street, self.zip, self.tags = street, zip, tags
+        def __init__(self, street=None, zip=None, tags=None, country=None):
+            self.street, self.zip, self.tags, self.country = street, zip, tags, country
 
     class Person:
         def __init__(self, name=None, home=None):
@@ -308,6 +309,6 @@ def test_dict_rows_and_warnings(session):
     statement = SimpleStatement("SELECT count(*) FROM t")
     result = session.execute(statement)
     assert result.one()[0] == 0
-    session.row_factory = dict_factory
+    dicts = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, row_factory=dict_factory)
     session.execute("INSERT INTO t (k, c) VALUES (1, 2)")
-    assert session.execute("SELECT k, c AS other FROM t").one() == {"k": 1, "other": 2}
+    assert session.execute("SELECT k, c AS other FROM t", execution_profile=dicts).one() == {"k": 1, "other": 2}

@@ -7,9 +7,9 @@ use helenus_sim::{Options, Plant, run};
 const MODES: [DurabilityMode; 3] =
     [DurabilityMode::Group, DurabilityMode::Periodic, DurabilityMode::Batch];
 
-/// Seeds of a run; `HELENUS_SIM_SEEDS=1000` makes it a long one.
+/// Seeds of a run; `SIM_SEEDS=1000` makes it a long one.
 fn seeds(few: u64) -> std::ops::Range<u64> {
-    let many = std::env::var("HELENUS_SIM_SEEDS").ok().and_then(|text| text.parse().ok());
+    let many = std::env::var("SIM_SEEDS").ok().and_then(|text| text.parse().ok());
     0..many.unwrap_or(few)
 }
 
