@@ -78,3 +78,34 @@ impl<'a> Bindings<'a> {
 fn count_mismatch(values: usize, markers: usize) -> Error {
     Error::invalid(format!("there were {markers} markers(?) in CQL but {values} bound variables"))
 }
+
+/// Values that outlive the request's bytes.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct OwnedBindings(Vec<Option<Option<Vec<u8>>>>);
+
+impl OwnedBindings {
+    /// The same values, borrowed.
+    pub(crate) fn borrow(&self) -> Bindings<'_> {
+        let mut bindings = Bindings::EMPTY;
+        for value in &self.0 {
+            bindings.push(match value {
+                None => BoundValue::Unset,
+                Some(None) => BoundValue::Null,
+                Some(Some(bytes)) => BoundValue::Bytes(bytes),
+            });
+        }
+        bindings
+    }
+}
+
+impl Bindings<'_> {
+    /// A copy of the values.
+    pub(crate) fn to_owned(&self) -> OwnedBindings {
+        let owned = |value: BoundValue<'_>| match value {
+            BoundValue::Unset => None,
+            BoundValue::Null => Some(None),
+            BoundValue::Bytes(bytes) => Some(Some(bytes.to_vec())),
+        };
+        OwnedBindings((0..self.count).map(|marker| owned(self.get(marker))).collect())
+    }
+}

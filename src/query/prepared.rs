@@ -4,16 +4,18 @@ use std::sync::{Arc, OnceLock};
 
 use cql_lite::ast::{self, Modification, Statement};
 use cql_lite::parse;
-use cql_lite::wire::{ColumnSpec, EncodedColumns, ProtocolVersion};
+use cql_lite::wire::{BatchKind, ColumnSpec, EncodedColumns, ProtocolVersion};
 use md5::{Digest, Md5};
 
 use crate::error::{Error, Result};
 use crate::schema::{Schema, Table, TableSource};
 
 use super::ddl::{self, keyspace_of};
-use super::modify::{ModifyPlan, prepare_delete, prepare_insert, prepare_update};
+use super::modify::{
+    ModifyPlan, attributes, check_batch, prepare_delete, prepare_insert, prepare_update,
+};
 use super::select::{self, SelectPlan};
-use super::term::{Markers, TermCompiler};
+use super::term::{Markers, Term, TermCompiler};
 
 /// The most bytes of a statement's text.
 pub const STATEMENT_BYTES_MAX: usize = 16 << 20;
@@ -23,10 +25,20 @@ pub const STATEMENT_BYTES_MAX: usize = 16 << 20;
 pub(crate) enum Plan {
     Select(Arc<SelectPlan>),
     Modify(Arc<ModifyPlan>),
+    Batch(BatchPlan),
     Use(String),
     Truncate(Arc<Table>),
     /// Planned when it is run, against the schema of that moment.
     Ddl(Box<Statement>),
+}
+
+/// A planned `BEGIN BATCH … APPLY BATCH`.
+#[derive(Debug)]
+pub(crate) struct BatchPlan {
+    pub(crate) kind: BatchKind,
+    pub(crate) timestamp: Option<Term>,
+    /// Their markers are numbered through the whole text.
+    pub(crate) statements: Vec<Arc<ModifyPlan>>,
 }
 
 /// A statement that is ready to run.
@@ -84,18 +96,16 @@ impl Prepared {
         if self.schema_version == schema.version {
             return true;
         }
-        let table = match &self.plan {
-            Plan::Select(plan) => &plan.table,
-            Plan::Modify(plan) => &plan.table,
-            Plan::Truncate(table) => table,
-            Plan::Use(_) | Plan::Ddl(_) => return true,
+        let same = |table: &Arc<Table>| {
+            schema.table_by_id(table.id).is_some_and(|current| Arc::ptr_eq(current, table))
         };
-        schema.table_by_id(table.id).is_some_and(|current| Arc::ptr_eq(current, table))
-    }
-
-    /// Whether the answer to EXECUTE tells the columns: only rows have some.
-    pub fn returns_rows(&self) -> bool {
-        self.columns.is_some()
+        match &self.plan {
+            Plan::Select(plan) => same(&plan.table),
+            Plan::Modify(plan) => same(&plan.table),
+            Plan::Batch(batch) => batch.statements.iter().all(|plan| same(&plan.table)),
+            Plan::Truncate(table) => same(table),
+            Plan::Use(_) | Plan::Ddl(_) => true,
+        }
     }
 }
 
@@ -163,8 +173,8 @@ pub fn prepare(schema: &Schema, keyspace: Option<&str>, text: &str) -> Result<Pr
             }
             Plan::Truncate(table)
         }
-        Statement::Batch(_) => {
-            return Err(Error::invalid("BATCH as a statement is not supported yet"));
+        Statement::Batch(batch) => {
+            batch_plan(schema, keyspace, batch, &mut markers, &mut key_indexes)?
         }
         Statement::Describe(_) => {
             return Err(Error::syntax("DESCRIBE is not supported yet"));
@@ -231,17 +241,59 @@ fn modify(
     markers: &mut Vec<ColumnSpec>,
     key_indexes: &mut Vec<u16>,
 ) -> Result<Plan> {
-    let name = match statement {
-        Modification::Insert(insert) => &insert.table,
-        Modification::Update(update) => &update.table,
-        Modification::Delete(delete) => &delete.table,
-    };
-    let table = find_table(schema, keyspace, name)?;
+    let table = find_table(schema, keyspace, table_name(statement))?;
     let mut compiler = TermCompiler::new(schema, &table.keyspace, &table.name);
     let plan = plan_modification(&mut compiler, &table, statement)?;
     *markers = finish(compiler.markers)?;
     *key_indexes = plan.key_markers();
     Ok(Plan::Modify(Arc::new(plan)))
+}
+
+fn table_name(statement: &Modification) -> &ast::QualifiedName {
+    match statement {
+        Modification::Insert(insert) => &insert.table,
+        Modification::Update(update) => &update.table,
+        Modification::Delete(delete) => &delete.table,
+    }
+}
+
+fn batch_plan(
+    schema: &Schema,
+    keyspace: Option<&str>,
+    batch: ast::Batch,
+    markers: &mut Vec<ColumnSpec>,
+    key_indexes: &mut Vec<u16>,
+) -> Result<Plan> {
+    let mut all = Markers::default();
+    let mut statements = Vec::with_capacity(batch.statements.len());
+    for statement in &batch.statements {
+        let table = find_table(schema, keyspace, table_name(statement))?;
+        let mut compiler = TermCompiler::new(schema, &table.keyspace, &table.name);
+        compiler.markers = all;
+        statements.push(Arc::new(plan_modification(&mut compiler, &table, statement)?));
+        all = compiler.markers;
+    }
+    let mut compiler = TermCompiler::new(schema, "[batch]", "[batch]");
+    compiler.markers = all;
+    let (timestamp, ttl) = attributes(&mut compiler, &batch.attributes)?;
+    *markers = compiler.markers.finish()?;
+    if ttl.is_some() {
+        return Err(Error::invalid("Global TTL on the BATCH statement is not supported."));
+    }
+    let kind = match batch.kind {
+        ast::BatchKind::Logged => BatchKind::Logged,
+        ast::BatchKind::Unlogged => BatchKind::Unlogged,
+        ast::BatchKind::Counter => BatchKind::Counter,
+    };
+    let plans: Vec<&ModifyPlan> = statements.iter().map(|plan| &**plan).collect();
+    check_batch(kind, &plans, timestamp.is_some())?;
+    // The first statement's key routes the batch, if all are on one table.
+    if let Some((first, rest)) = plans.split_first()
+        && rest.iter().all(|plan| plan.table.id == first.table.id)
+    {
+        *key_indexes = first.key_markers();
+    }
+    Ok(Plan::Batch(BatchPlan { kind, timestamp, statements }))
 }
 
 /// Plans an INSERT, UPDATE or DELETE.

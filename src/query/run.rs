@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use cql_lite::wire::{QueryOptions, ResponseWriter, SchemaChange};
-use helenus_storage::{BlockList, Budget, Write};
+use cql_lite::wire::{BatchKind, Consistency, QueryOptions, ResponseWriter, SchemaChange, Values};
+use helenus_storage::model::LogPosition;
+use helenus_storage::{BlockList, Budget};
 
 use crate::coordinator::PartitionGuard;
 use crate::error::{Error, Result};
@@ -12,34 +13,39 @@ use crate::schema::{Change, Schema};
 use super::bindings::Bindings;
 use super::ddl::{self, DdlContext};
 use super::execution::{Request, Step};
-use super::modify::{ModifyPlan, MutationSet, WriteContext};
-use super::prepared::{Plan, Prepared};
+use super::modify::{self, Begun, ModifyExecution, ModifyPlan, WriteStatement, WriteTimes};
+use super::prepared::{BatchPlan, Plan, Prepared};
 use super::select::SelectExecution;
 use super::services::Services;
 
-/// A statement that is being run.
+/// A statement, or a batch of them, that is being run.
 pub struct Execution {
-    prepared: Arc<Prepared>,
     state: State,
     /// What clients are told of, once the statement is done.
     event: Option<SchemaChange>,
-    warnings: Vec<String>,
 }
 
 enum State {
     Select(Box<SelectExecution>),
+    Modify(Box<ModifyExecution>),
     /// Changes the schema, or the data of a whole table: waits for the disk.
     Blocking {
+        prepared: Arc<Prepared>,
         keyspace: Option<String>,
         now: i64,
     },
     /// The answer is written; it may leave when the log has reached the position.
-    Done(Option<helenus_storage::model::LogPosition>),
+    Done(Option<LogPosition>),
 }
 
 impl std::fmt::Debug for Execution {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Execution").field("text", &self.prepared.text).finish()
+        formatter.write_str(match &self.state {
+            State::Select(_) => "Execution(SELECT)",
+            State::Modify(_) => "Execution(modification)",
+            State::Blocking { .. } => "Execution(schema)",
+            State::Done(_) => "Execution(done)",
+        })
     }
 }
 
@@ -54,7 +60,21 @@ pub struct Ask<'a> {
     pub metadata_id: Option<&'a [u8]>,
 }
 
+/// The moment of a request, in microseconds, and in the seconds that expiry is judged by.
+fn moment(services: &Services, options: &QueryOptions<'_>) -> (i64, i64) {
+    let now = services.clock.wall_micros();
+    let now_seconds = match options.now_in_seconds {
+        Some(seconds) => i64::from(seconds),
+        None => now.div_euclid(1_000_000),
+    };
+    (now, now_seconds)
+}
+
 impl Execution {
+    fn new(state: State) -> Execution {
+        Execution { state, event: None }
+    }
+
     /// Begins a statement; everything that is borrowed has been used when this returns.
     pub fn begin(
         services: &Services,
@@ -63,24 +83,22 @@ impl Execution {
         ask: Ask<'_>,
         writer: &mut ResponseWriter<'_>,
     ) -> Result<Execution> {
-        let now = services.clock.wall_micros();
-        let now_seconds = match ask.options.now_in_seconds {
-            Some(seconds) => i64::from(seconds),
-            None => now.div_euclid(1_000_000),
-        };
-        let known = ask.metadata_id.is_none_or(|id| id == prepared.metadata_id);
-        let request = Request {
-            bindings: Bindings::new(&ask.options.values, &prepared.markers)?,
-            options: ask.options,
-            version: writer.version(),
-            now,
-            now_seconds,
-            changed_metadata: (!known && prepared.returns_rows()).then_some(prepared.metadata_id),
-        };
-        let state = match &prepared.plan {
+        let (now, now_seconds) = moment(services, ask.options);
+        let bindings = Bindings::new(&ask.options.values, &prepared.markers)?;
+        match &prepared.plan {
             Plan::Select(plan) => {
+                check_read(ask.options.consistency)?;
+                let known = ask.metadata_id.is_none_or(|id| id == prepared.metadata_id);
+                let request = Request {
+                    bindings,
+                    options: ask.options,
+                    version: writer.version(),
+                    now,
+                    now_seconds,
+                    changed_metadata: (!known).then_some(prepared.metadata_id),
+                };
                 let encoded = prepared.encoded_columns(request.version);
-                State::Select(Box::new(SelectExecution::begin(
+                let select = SelectExecution::begin(
                     plan,
                     services,
                     schema,
@@ -88,29 +106,86 @@ impl Execution {
                     encoded,
                     prepared.fingerprint,
                     writer,
-                )?))
-            }
-            Plan::Modify(plan) if plan.reads() => {
-                return Err(Error::invalid("writes that read first are not supported yet"));
+                )?;
+                Ok(Execution::new(State::Select(Box::new(select))))
             }
             Plan::Modify(plan) => {
-                let position = write(services, schema, plan, &request)?;
-                writer.void();
-                State::Done(position)
+                let statement = WriteStatement { plan: Arc::clone(plan), bindings };
+                let statements = std::slice::from_ref(&statement);
+                Self::write(services, schema, statements, None, None, ask.options, writer)
+            }
+            Plan::Batch(batch) => {
+                let statement = |plan: &Arc<ModifyPlan>| WriteStatement {
+                    plan: Arc::clone(plan),
+                    bindings: bindings.clone(),
+                };
+                let statements: Vec<WriteStatement<'_>> =
+                    batch.statements.iter().map(statement).collect();
+                let timestamp = batch.timestamp(&bindings, services, now)?;
+                let kind = Some(batch.kind);
+                Self::write(services, schema, &statements, kind, timestamp, ask.options, writer)
             }
             Plan::Use(name) => {
                 if schema.keyspace(name).is_none() {
                     return Err(Error::invalid(format!("Keyspace '{name}' does not exist")));
                 }
                 writer.set_keyspace(name);
-                State::Done(None)
+                Ok(Execution::new(State::Done(None)))
             }
-            Plan::Truncate(_) | Plan::Ddl(_) => {
-                State::Blocking { keyspace: ask.keyspace.map(str::to_owned), now }
-            }
+            Plan::Truncate(_) | Plan::Ddl(_) => Ok(Execution::new(State::Blocking {
+                prepared: Arc::clone(prepared),
+                keyspace: ask.keyspace.map(str::to_owned),
+                now,
+            })),
+        }
+    }
+
+    /// Begins a batch of statements, each with its own values.
+    pub fn begin_batch(
+        services: &Services,
+        schema: &Schema,
+        kind: BatchKind,
+        statements: &[(Arc<Prepared>, Values<'_>)],
+        options: &QueryOptions<'_>,
+        writer: &mut ResponseWriter<'_>,
+    ) -> Result<Execution> {
+        let mut planned = Vec::with_capacity(statements.len());
+        for (prepared, values) in statements {
+            let Plan::Modify(plan) = &prepared.plan else {
+                return Err(Error::invalid(
+                    "Invalid statement in batch: only UPDATE, INSERT and DELETE statements are \
+                     allowed.",
+                ));
+            };
+            let bindings = Bindings::new(values, &prepared.markers)?;
+            planned.push(WriteStatement { plan: Arc::clone(plan), bindings });
+        }
+        let plans: Vec<&ModifyPlan> = planned.iter().map(|s| &*s.plan).collect();
+        modify::check_batch(kind, &plans, false)?;
+        Self::write(services, schema, &planned, Some(kind), None, options, writer)
+    }
+
+    fn write(
+        services: &Services,
+        schema: &Schema,
+        statements: &[WriteStatement<'_>],
+        batch: Option<BatchKind>,
+        batch_timestamp: Option<i64>,
+        options: &QueryOptions<'_>,
+        writer: &mut ResponseWriter<'_>,
+    ) -> Result<Execution> {
+        check_write(statements, options)?;
+        let (now, now_seconds) = moment(services, options);
+        let timestamp = match batch_timestamp.or(options.timestamp) {
+            Some(timestamp) => timestamp,
+            None => services.timestamps.next(),
         };
-        let prepared = Arc::clone(prepared);
-        Ok(Execution { prepared, state, event: None, warnings: Vec::new() })
+        let times = WriteTimes { timestamp, now, now_seconds };
+        let begun = modify::begin(services, schema, statements, batch, times, writer)?;
+        Ok(Execution::new(match begun {
+            Begun::Done(position) => State::Done(position),
+            Begun::Reads(execution) => State::Modify(execution),
+        }))
     }
 
     /// Goes on, without waiting.
@@ -122,6 +197,7 @@ impl Execution {
     ) -> Result<Step> {
         match &mut self.state {
             State::Select(select) => select.step(services, writer, budget),
+            State::Modify(modify) => modify.step(services, writer, budget),
             State::Blocking { .. } => Ok(Step::Block),
             State::Done(position) => Ok(Step::Done { hold: *position }),
         }
@@ -134,21 +210,24 @@ impl Execution {
                 Some(cursor) => Ok(services.engine.fetch(blocks, cursor)?),
                 None => Ok(()),
             },
-            _ => Ok(()),
+            State::Modify(modify) => modify.fetch(services, blocks),
+            State::Blocking { .. } | State::Done(_) => Ok(()),
         }
     }
 
     /// Takes the guard that the last step asked for.
     pub fn locked(&mut self, guard: PartitionGuard) {
-        drop(guard);
+        if let State::Modify(modify) = &mut self.state {
+            modify.locked(guard);
+        }
     }
 
     /// Does what waits for the disk, and writes the answer.
     pub fn block(&mut self, services: &Services, writer: &mut ResponseWriter<'_>) -> Result<()> {
-        let State::Blocking { keyspace, now } = &self.state else { return Ok(()) };
-        let mut plan = None;
+        let State::Blocking { prepared, keyspace, now } = &self.state else { return Ok(()) };
+        let mut planned = None;
         let metadata = &services.metadata;
-        match &self.prepared.plan {
+        match &prepared.plan {
             Plan::Truncate(table) => {
                 let change = Change::Truncate { table: table.id };
                 metadata.change(&*services.applier, |_| Ok(vec![change.clone()]))?;
@@ -162,22 +241,21 @@ impl Execution {
                         uuid,
                         datacenters: &services.datacenters,
                     };
-                    let planned = ddl::plan(schema, &context, statement)?;
-                    let changes = planned.changes.clone();
-                    plan = Some(planned);
+                    let plan = ddl::plan(schema, &context, statement)?;
+                    let changes = plan.changes.clone();
+                    planned = Some(plan);
                     Ok(changes)
                 })?;
             }
             _ => {}
         }
-        let plan = plan.unwrap_or_default();
+        let plan = planned.unwrap_or_default();
         match &plan.event {
             Some(change) => writer.schema_change(change),
             None => writer.void(),
         }
         plan.warnings.iter().for_each(|warning| writer.warn(warning.clone()));
         self.event = plan.event;
-        self.warnings = plan.warnings;
         self.state = State::Done(None);
         Ok(())
     }
@@ -188,45 +266,44 @@ impl Execution {
     }
 }
 
-/// Writes what a modification that needs no read says.
-fn write(
-    services: &Services,
-    schema: &Schema,
-    plan: &ModifyPlan,
-    request: &Request<'_>,
-) -> Result<Option<helenus_storage::model::LogPosition>> {
-    let environment = request.environment(services);
-    let context = WriteContext {
-        environment: &environment,
-        timestamp: match request.options.timestamp {
-            Some(timestamp) => timestamp,
-            None => services.timestamps.next(),
-        },
-        now_seconds: request.now_seconds,
-        list_moment: request.now,
-    };
-    let keyspace = schema.keyspace(&plan.table.keyspace).ok_or_else(|| {
-        Error::invalid(format!("keyspace {} does not exist", plan.table.keyspace))
-    })?;
-    let mut mutations = MutationSet::default();
-    plan.write(keyspace.id, &context, &mut mutations)?;
-    store(services, mutations)
+impl BatchPlan {
+    /// USING TIMESTAMP of the batch.
+    fn timestamp(
+        &self,
+        bindings: &Bindings<'_>,
+        services: &Services,
+        now: i64,
+    ) -> Result<Option<i64>> {
+        let environment = super::term::Environment { bindings, now, random: &*services.random };
+        self.timestamp.as_ref().map_or(Ok(None), |term| modify::timestamp_value(term, &environment))
+    }
 }
 
-/// Hands mutations to the engine.
-pub(crate) fn store(
-    services: &Services,
-    mutations: MutationSet,
-) -> Result<Option<helenus_storage::model::LogPosition>> {
-    let encoded = mutations.finish()?;
-    if encoded.is_empty() {
-        return Ok(None);
+fn check_read(consistency: Consistency) -> Result<()> {
+    if consistency == Consistency::Any {
+        return Err(Error::invalid("ANY ConsistencyLevel is only supported for writes"));
     }
-    let records: Vec<&[u8]> = encoded.iter().map(Vec::as_slice).collect();
-    match services.engine.write(&records)? {
-        Write::Done { position, .. } => Ok(Some(position)),
-        Write::Full => Err(Error::overloaded(
-            "memory for writes is exhausted until a flush has ended; try again later",
-        )),
+    Ok(())
+}
+
+fn check_write(statements: &[WriteStatement<'_>], options: &QueryOptions<'_>) -> Result<()> {
+    if options.consistency.is_serial() {
+        return Err(Error::invalid("You must use conditional updates for serializable writes"));
     }
+    let counter = statements.iter().map(|s| &s.plan.table).find(|table| table.counter);
+    if let Some(table) = counter
+        && options.consistency == Consistency::Any
+    {
+        return Err(Error::invalid(format!(
+            "Consistency level ANY is not yet supported for counter table {}",
+            table.name
+        )));
+    }
+    let conditional = statements.iter().any(|s| s.plan.is_conditional());
+    if conditional && options.serial_consistency.is_some_and(|level| !level.is_serial()) {
+        return Err(Error::invalid(
+            "Invalid consistency for conditional update. Must be one of SERIAL or LOCAL_SERIAL",
+        ));
+    }
+    Ok(())
 }

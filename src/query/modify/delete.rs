@@ -9,6 +9,7 @@ use crate::query::restriction::{Builder, PartitionRestriction, StatementKind, fi
 use crate::query::term::TermCompiler;
 use crate::schema::{ColumnKind, Table};
 
+use super::condition;
 use super::operation::{Operation, compile_deletion};
 use super::plan::{ModifyKind, ModifyPlan, Target, attributes, check_counter_attributes};
 
@@ -41,11 +42,14 @@ pub(crate) fn prepare(
     }
     check_counter_attributes(table, &statement.attributes)?;
     let (timestamp, _) = attributes(compiler, &statement.attributes)?;
+    let clause = statement.condition.as_ref();
+    let conditions = condition::compile(compiler, table, clause, &statement.attributes)?;
     let mut builder = Builder::new(table, StatementKind::Delete, false);
     for relation in &statement.relations {
         builder.add(compiler, relation)?;
     }
-    let only_static = regulars.is_empty() && !statics.is_empty();
+    let touches_static = !statics.is_empty() || conditions.only_static();
+    let only_static = regulars.is_empty() && touches_static && !conditions.has_regular();
     let restrictions = builder.finish(only_static, false)?;
     let PartitionRestriction::Keys(partition) = restrictions.partition else {
         return Err(Error::server("a DELETE names no partition"));
@@ -54,8 +58,22 @@ pub(crate) fn prepare(
     let covered = parts.last().map_or(0, |part| part.end());
     let is_range = parts.iter().any(|part| part.is_slice());
     let complete = covered == table.clustering.len() && !is_range;
-    let target = if complete {
+    let whole_rows = regulars.is_empty() && statics.is_empty() && !conditions.is_some();
+    let target = if complete && table.clustering.is_empty() && whole_rows {
+        // The one row of the partition, and everything else that it holds.
+        Target::Partition
+    } else if complete {
         Target::Rows(parts)
+    } else if conditions.is_some() && !only_static {
+        let what = if regulars.is_empty() && !conditions.has_regular() {
+            "delete non static columns"
+        } else {
+            "use IF condition on non static columns"
+        };
+        return Err(Error::invalid(format!(
+            "DELETE statements must restrict all PRIMARY KEY columns with equality relations in \
+             order to {what}"
+        )));
     } else if !regulars.is_empty() {
         return Err(columns_of_incomplete_rows(table, covered, is_range));
     } else if only_static {
@@ -76,6 +94,7 @@ pub(crate) fn prepare(
         target,
         regulars,
         statics,
+        conditions,
     })
 }
 

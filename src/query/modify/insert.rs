@@ -9,6 +9,7 @@ use crate::query::restriction::{ClusteringPart, KeyPart, find_column};
 use crate::query::term::{Receiver, TermCompiler};
 use crate::schema::{ColumnKind, Table};
 
+use super::condition::{self, Conditions};
 use super::operation::{Action, Operation};
 use super::plan::{ModifyKind, ModifyPlan, Target, attributes};
 
@@ -62,6 +63,9 @@ pub(crate) fn prepare(
             ColumnKind::Regular => regulars.push(operation(term)),
         }
     }
+    if statement.if_not_exists {
+        condition::check_table(table, &statement.attributes)?;
+    }
     let (timestamp, ttl) = attributes(compiler, &statement.attributes)?;
     let missing = |given: Vec<&str>| given.join(", ");
     let unset: Vec<&str> = table
@@ -109,5 +113,6 @@ pub(crate) fn prepare(
         target,
         regulars,
         statics,
+        conditions: if statement.if_not_exists { Conditions::NotExists } else { Conditions::None },
     })
 }

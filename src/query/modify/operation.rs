@@ -18,7 +18,6 @@ pub(crate) struct Operation {
 
 /// What happens to a column.
 #[derive(Debug, Clone)]
-#[expect(dead_code, reason = "terms of the operations that read first are not evaluated yet")]
 pub(crate) enum Action {
     /// Its whole value is set; null deletes it.
     Set(Term),
@@ -51,7 +50,13 @@ pub(crate) enum Action {
 impl Action {
     /// Whether the row must be read first.
     pub(crate) fn reads(&self) -> bool {
-        matches!(self, Action::SetIndex(..) | Action::RemoveIndex(_) | Action::RemoveValues(_))
+        matches!(
+            self,
+            Action::SetIndex(..)
+                | Action::RemoveIndex(_)
+                | Action::RemoveValues(_)
+                | Action::Increment(..)
+        )
     }
 }
 

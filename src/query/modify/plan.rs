@@ -10,7 +10,8 @@ use crate::query::restriction::{ClusteringPart, KeyPart, markers_of};
 use crate::query::term::{Receiver, Term, TermCompiler};
 use crate::schema::Table;
 
-use super::operation::Operation;
+use super::condition::Conditions;
+use super::operation::{Action, Operation};
 
 /// What is modified in the partitions that a statement names.
 #[derive(Debug, Clone)]
@@ -55,10 +56,12 @@ pub(crate) struct ModifyPlan {
     pub(crate) regulars: Vec<Operation>,
     /// What happens to static columns, by column id.
     pub(crate) statics: Vec<Operation>,
+    /// What must hold for it to happen.
+    pub(crate) conditions: Conditions,
 }
 
 /// Compiles `USING TIMESTAMP … AND TTL …`, the markers in the order of the text.
-pub(super) fn attributes(
+pub(crate) fn attributes(
     compiler: &mut TermCompiler<'_>,
     attributes: &ast::Attributes,
 ) -> Result<(Option<Term>, Option<Term>)> {
@@ -95,7 +98,42 @@ pub(super) fn check_counter_attributes(table: &Table, attributes: &ast::Attribut
 impl ModifyPlan {
     /// Whether rows must be read before they are written.
     pub(crate) fn reads(&self) -> bool {
-        self.regulars.iter().chain(&self.statics).any(|operation| operation.action.reads())
+        self.conditions.is_some() || self.operations().any(Action::reads)
+    }
+
+    /// Everything that happens to columns.
+    pub(crate) fn operations(&self) -> impl Iterator<Item = &Action> {
+        self.regulars.iter().chain(&self.statics).map(|operation| &operation.action)
+    }
+
+    /// Whether it has an IF.
+    pub(crate) fn is_conditional(&self) -> bool {
+        self.conditions.is_some()
+    }
+
+    /// Whether it is a DELETE.
+    pub(crate) fn is_deletion(&self) -> bool {
+        self.kind == ModifyKind::Delete
+    }
+
+    /// Whether a component of the partition key has an IN.
+    pub(crate) fn has_key_in(&self) -> bool {
+        self.partition.iter().any(|part| matches!(part, KeyPart::Many(_)))
+    }
+
+    /// Whether a clustering column has an IN.
+    pub(crate) fn has_clustering_in(&self) -> bool {
+        match &self.target {
+            Target::Rows(parts) | Target::Range(parts) => {
+                parts.iter().any(|part| !part.is_equal() && !part.is_slice())
+            }
+            Target::Partition | Target::Static => false,
+        }
+    }
+
+    /// Whether only static columns, and conditions on them, are concerned.
+    pub(crate) fn is_static(&self) -> bool {
+        matches!(self.target, Target::Static)
     }
 
     /// The marker of each component of the partition key; empty if some have none.

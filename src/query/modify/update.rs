@@ -9,6 +9,7 @@ use crate::query::restriction::{Builder, PartitionRestriction, StatementKind, fi
 use crate::query::term::TermCompiler;
 use crate::schema::{ColumnKind, Table};
 
+use super::condition;
 use super::operation::{Operation, compile_assignment};
 use super::plan::{ModifyKind, ModifyPlan, Target, attributes, check_counter_attributes};
 
@@ -36,11 +37,13 @@ pub(crate) fn prepare(
             _ => regulars.push(operation),
         }
     }
+    let clause = statement.condition.as_ref();
+    let conditions = condition::compile(compiler, table, clause, &statement.attributes)?;
     let mut builder = Builder::new(table, StatementKind::Update, false);
     for relation in &statement.relations {
         builder.add(compiler, relation)?;
     }
-    let only_static = regulars.is_empty() && !statics.is_empty();
+    let only_static = regulars.is_empty() && !statics.is_empty() && !conditions.has_regular();
     let restrictions = builder.finish(only_static, false)?;
     let PartitionRestriction::Keys(partition) = restrictions.partition else {
         return Err(Error::server("an UPDATE names no partition"));
@@ -61,5 +64,6 @@ pub(crate) fn prepare(
         target,
         regulars,
         statics,
+        conditions,
     })
 }

@@ -4,18 +4,21 @@ use cql_lite::types::key::clustering::{KeyColumn, row as row_position, spelling}
 use cql_lite::types::key::path;
 use cql_lite::types::{CqlType, frames};
 use helenus_platform::codec::Reader;
+use helenus_storage::model::counter::CounterId;
 use helenus_storage::model::{
     Cell, Deletion, KeyspaceId, Liveness, MutationBuilder, PartitionKey, RowBuilder,
 };
 
 use crate::error::{Error, Result};
 use crate::query::function::timeuuid;
+use crate::query::number::to_i64;
 use crate::query::restriction::{partition_keys, row_keys, slices};
 use crate::query::term::{Bound, Environment, Term};
 use crate::schema::{MAX_TTL_SECONDS, Table};
 
 use super::operation::{Action, Operation};
 use super::plan::{ModifyKind, ModifyPlan, Target};
+use super::read::{Reads, Scope};
 
 /// What all statements of one request share when they are written.
 pub(crate) struct WriteContext<'a> {
@@ -27,6 +30,8 @@ pub(crate) struct WriteContext<'a> {
     pub(crate) now_seconds: i64,
     /// A moment that no other request has, for the places of list elements: microseconds.
     pub(crate) list_moment: i64,
+    /// The shard that increments go to.
+    pub(crate) counter_id: CounterId,
 }
 
 /// Mutations being built, one for each partition of each keyspace.
@@ -50,6 +55,11 @@ impl MutationSet {
         });
         #[expect(clippy::indexing_slicing, reason = "found or pushed just above")]
         &mut self.mutations[index].2
+    }
+
+    /// The tables and keys are not known here; only how many partitions are touched.
+    pub(crate) fn len(&self) -> usize {
+        self.mutations.len()
     }
 
     /// The encoded mutations; those that say nothing are left out.
@@ -83,24 +93,51 @@ impl ModifyPlan {
         partition_keys(&self.table, &self.partition, environment)
     }
 
-    /// Adds what the statement writes, which must not need a read.
+    /// Adds what the statement writes; `reads` has what it had to read.
     pub(crate) fn write(
         &self,
         keyspace: KeyspaceId,
         context: &WriteContext<'_>,
+        reads: &mut Reads,
         mutations: &mut MutationSet,
     ) -> Result<()> {
         let times = self.times(context)?;
         for key in self.keys(context.environment)? {
-            self.write_partition(keyspace, &key, times, context, mutations)?;
+            self.write_partition(keyspace, &key, times, context, reads, mutations)?;
         }
         Ok(())
+    }
+
+    /// Asks for the rows that the statement must read.
+    pub(crate) fn want(&self, environment: &Environment<'_>, reads: &mut Reads) -> Result<()> {
+        let exists = self.conditions.is_some() && self.conditions.columns().is_empty();
+        let only_static = self.is_static() || self.conditions.only_static();
+        for key in self.keys(environment)? {
+            let operations = self.regulars.iter().any(|o| o.action.reads());
+            if !self.is_static() && (operations || !only_static || exists) {
+                for position in self.positions(environment)? {
+                    reads.want_row(self.table.id, &key, &position);
+                }
+            }
+            // With static conditions alone, a partition that has rows differs from one that has
+            // nothing.
+            let first_row = self.conditions.is_some() && only_static;
+            reads.want_partition(self.table.id, &key, first_row);
+        }
+        Ok(())
+    }
+
+    /// The positions of the rows that the statement names.
+    pub(crate) fn positions(&self, environment: &Environment<'_>) -> Result<Vec<Vec<u8>>> {
+        let Target::Rows(parts) = &self.target else { return Ok(Vec::new()) };
+        let rows = row_keys(parts, &self.table.clustering, environment)?;
+        rows.iter().map(|values| Ok(position(&self.table, values)?.0)).collect()
     }
 
     fn times(&self, context: &WriteContext<'_>) -> Result<Times> {
         let timestamp = match &self.timestamp {
             None => context.timestamp,
-            Some(term) => timestamp_value(term, context)?,
+            Some(term) => timestamp_value(term, context.environment)?.unwrap_or(context.timestamp),
         };
         let default = self.table.options.default_time_to_live;
         let ttl = match &self.ttl {
@@ -117,14 +154,16 @@ impl ModifyPlan {
         key: &PartitionKey,
         times: Times,
         context: &WriteContext<'_>,
+        reads: &mut Reads,
         mutations: &mut MutationSet,
     ) -> Result<()> {
         let environment = context.environment;
+        let scope = Scope { table: self.table.id, key, position: None };
         let table = mutations.partition(keyspace, key).table(self.table.id);
         if !self.statics.is_empty() {
             let mut row = RowBuilder::new();
             for operation in &self.statics {
-                apply(&mut row, operation, times, context)?;
+                apply(&mut row, operation, times, context, &scope, reads)?;
             }
             if !row.is_empty() {
                 table.static_row(&row.finish()?)?;
@@ -144,7 +183,8 @@ impl ModifyPlan {
                 for values in row_keys(parts, &self.table.clustering, environment)? {
                     let (position, spelling) = position(&self.table, &values)?;
                     let mut row = RowBuilder::new();
-                    self.fill_row(&mut row, times, context)?;
+                    let scope = Scope { position: Some(&position), ..scope };
+                    self.fill_row(&mut row, times, context, &scope, reads)?;
                     if row.is_empty() {
                         continue;
                     }
@@ -163,6 +203,8 @@ impl ModifyPlan {
         row: &mut RowBuilder,
         times: Times,
         context: &WriteContext<'_>,
+        scope: &Scope<'_>,
+        reads: &mut Reads,
     ) -> Result<()> {
         match self.kind {
             ModifyKind::Insert => {
@@ -173,7 +215,8 @@ impl ModifyPlan {
             }
             ModifyKind::Update | ModifyKind::Delete => {}
         }
-        self.regulars.iter().try_for_each(|operation| apply(row, operation, times, context))
+        let mut operations = self.regulars.iter();
+        operations.try_for_each(|operation| apply(row, operation, times, context, scope, reads))
     }
 }
 
@@ -188,13 +231,14 @@ pub(super) fn position(table: &Table, values: &[Vec<u8>]) -> Result<(Vec<u8>, Op
     Ok((row_position(&columns, &values)?, spelling(&columns, &values)))
 }
 
-fn timestamp_value(term: &Term, context: &WriteContext<'_>) -> Result<i64> {
-    match term.evaluate(context.environment)? {
-        Bound::Unset => Ok(context.timestamp),
+/// The value of USING TIMESTAMP; none if it is not set.
+pub(crate) fn timestamp_value(term: &Term, environment: &Environment<'_>) -> Result<Option<i64>> {
+    match term.evaluate(environment)? {
+        Bound::Unset => Ok(None),
         Bound::Null => Err(Error::invalid("Invalid null value of timestamp")),
         Bound::Bytes(bytes) => match Reader::new(&bytes).i64_be() {
             Ok(i64::MIN) | Err(_) => Err(Error::invalid("Invalid timestamp value")),
-            Ok(timestamp) => Ok(timestamp),
+            Ok(timestamp) => Ok(Some(timestamp)),
         },
     }
 }
@@ -224,9 +268,10 @@ fn apply(
     operation: &Operation,
     times: Times,
     context: &WriteContext<'_>,
+    scope: &Scope<'_>,
+    reads: &mut Reads,
 ) -> Result<()> {
     let (id, ty) = (operation.column.id, &operation.column.ty);
-    let name = operation.column.name.as_str();
     let live = |value| Cell::expiring(id, times.timestamp, times.ttl, times.expiry(), value);
     let dead = || Cell::tombstone(id, times.timestamp, times.now_seconds);
     let value = |term: &Term| term.evaluate(context.environment).map(Bound::into_owned);
@@ -236,6 +281,9 @@ fn apply(
             let value = term.evaluate(context.environment)?;
             match (&value, ty.is_multi_cell()) {
                 (Bound::Unset, _) => {}
+                (Bound::Null, false) if ty.is_counter() => {
+                    row.cell(Cell::counter_tombstone(id, times.timestamp, times.now_seconds));
+                }
                 (Bound::Null, false) => {
                     row.cell(dead());
                 }
@@ -306,16 +354,84 @@ fn apply(
             let path = path::field(u16::try_from(*index).unwrap_or(u16::MAX));
             row.cell(dead().with_path(&path));
         }
-        Action::SetIndex(..) | Action::RemoveIndex(_) | Action::RemoveValues(_) => {
-            return Err(Error::server(format!("list column {name} was not read before writing")));
+        Action::SetIndex(index, term) => {
+            let elements = reads.list(scope, id)?;
+            let (path, _) = list_element(&elements, value(index)?, "set an element on a list")?;
+            match value(term)? {
+                Bound::Unset => {}
+                Bound::Null => {
+                    row.cell(dead().with_path(path));
+                }
+                Bound::Bytes(bytes) => {
+                    row.cell(live(&bytes).with_path(path));
+                }
+            }
         }
-        Action::Increment(..) => {
-            return Err(Error::server(format!(
-                "counter column {name} was not read before writing"
-            )));
+        Action::RemoveIndex(index) => {
+            let elements = reads.list(scope, id)?;
+            let what = "delete an element from a list";
+            let (path, _) = list_element(&elements, value(index)?, what)?;
+            row.cell(dead().with_path(path));
+        }
+        Action::RemoveValues(term) => {
+            if let Bound::Bytes(bytes) = value(term)? {
+                let gone: Vec<&[u8]> =
+                    frames::list_elements(&bytes)?.collect::<std::result::Result<_, _>>()?;
+                for (path, value) in &reads.list(scope, id)? {
+                    if gone.contains(&value.as_slice()) {
+                        row.cell(dead().with_path(path));
+                    }
+                }
+            }
+        }
+        Action::Increment(term, negative) => {
+            let Some(delta) = increment(value(term)?, *negative)? else { return Ok(()) };
+            let shard = reads.raise(scope, id, context.counter_id, delta, times.timestamp)?;
+            let mut bytes = Vec::new();
+            shard.encode(&mut bytes);
+            row.cell(Cell::counter(id, shard.clock, &bytes));
         }
     }
     Ok(())
+}
+
+/// The element of a list at an index.
+fn list_element<'e>(
+    elements: &'e [(Vec<u8>, Vec<u8>)],
+    index: Bound<'_>,
+    what: &str,
+) -> Result<(&'e [u8], &'e [u8])> {
+    let index = match index {
+        Bound::Bytes(bytes) => to_i64(&bytes),
+        Bound::Null => return Err(Error::invalid("Invalid null value for list index")),
+        Bound::Unset => return Err(Error::invalid("Invalid unset value for list index")),
+    };
+    if elements.is_empty() {
+        return Err(Error::invalid(format!("Attempted to {what} which is null")));
+    }
+    let found = usize::try_from(index).ok().and_then(|index| elements.get(index));
+    found.map(|(path, value)| (path.as_slice(), value.as_slice())).ok_or_else(|| {
+        Error::invalid(format!("List index {index} out of bound, list has size {}", elements.len()))
+    })
+}
+
+/// By how much a counter is raised; none if the value is not set.
+fn increment(value: Bound<'_>, negative: bool) -> Result<Option<i64>> {
+    match value {
+        Bound::Unset => Ok(None),
+        Bound::Null => Err(Error::invalid("Invalid null value for counter increment")),
+        Bound::Bytes(bytes) => {
+            let delta = to_i64(&bytes);
+            match (negative, delta.checked_neg()) {
+                (false, _) => Ok(Some(delta)),
+                (true, Some(negated)) => Ok(Some(negated)),
+                (true, None) => Err(Error::invalid(format!(
+                    "The negation of {delta} overflows supported counter precision (signed 8 bytes \
+                     integer)"
+                ))),
+            }
+        }
+    }
 }
 
 fn spelled<'a>(cell: Cell<'a>, spelling: Option<&'a [u8]>) -> Cell<'a> {

@@ -186,6 +186,9 @@ impl<'t> Builder<'t> {
         let may_filter = self.allow_filtering || implicit;
         let partition = self.finish_partition(may_filter, &mut filters)?;
         let clustering = self.finish_clustering(only_static, may_filter, &mut filters)?;
+        if !partition.names_partitions() && !clustering.is_empty() && !may_filter {
+            return Err(Error::invalid(ALLOW_FILTERING));
+        }
         self.finish_others(may_filter, &mut filters)?;
         Ok(Restrictions { partition, clustering, filters, restricts_clustering, restricts_regular })
     }

@@ -50,4 +50,12 @@ macro_rules! scripts {
 
 scripts! {
     basics
+    collections
+    counters
+    ddl
+    lwt
+    modify
+    restrictions
+    select
+    types
 }

@@ -1,0 +1,433 @@
+//! Runs modifications: those that only write at once, those that read first under the locks of
+//! their partitions.
+
+use std::sync::Arc;
+
+use cql_lite::types::CqlType;
+use cql_lite::wire::{BatchKind, ColumnSpec, EncodedColumns, ProtocolVersion, ResponseWriter};
+use helenus_platform::random::Random;
+use helenus_storage::model::{KeyspaceId, LogPosition, PartitionKey, RowRef, Slice};
+use helenus_storage::{BlockList, Budget, Write};
+
+use crate::coordinator::PartitionGuard;
+use crate::error::{Error, Result};
+use crate::query::bindings::{Bindings, OwnedBindings};
+use crate::query::execution::Step;
+use crate::query::restriction::{ColumnRef, find_column};
+use crate::query::row::{CurrentRow, RowShape};
+use crate::query::services::Services;
+use crate::query::term::Environment;
+use crate::schema::{Schema, Table};
+
+use super::batch::check_size;
+use super::condition::Conditions;
+use super::plan::ModifyPlan;
+use super::read::{ReadOn, Reads};
+use super::write::{MutationSet, WriteContext};
+
+/// A statement of a request, with its values.
+#[derive(Debug, Clone)]
+pub(crate) struct WriteStatement<'a> {
+    /// The plan.
+    pub(crate) plan: Arc<ModifyPlan>,
+    /// The values of its markers.
+    pub(crate) bindings: Bindings<'a>,
+}
+
+/// What all statements of a request share.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WriteTimes {
+    /// The timestamp of writes that bring none: microseconds.
+    pub(crate) timestamp: i64,
+    /// The moment of the request: microseconds.
+    pub(crate) now: i64,
+    /// The same in seconds, or what the client wants it to be.
+    pub(crate) now_seconds: i64,
+}
+
+/// Modifications that read before they write.
+pub(crate) struct ModifyExecution {
+    statements: Vec<(Arc<ModifyPlan>, OwnedBindings, KeyspaceId)>,
+    batch: Option<BatchKind>,
+    times: WriteTimes,
+    reads: Reads,
+    guard: Option<PartitionGuard>,
+    version: ProtocolVersion,
+}
+
+/// How a request of modifications begins.
+pub(crate) enum Begun {
+    /// It is written, and so is the answer.
+    Done(Option<LogPosition>),
+    /// It reads first.
+    Reads(Box<ModifyExecution>),
+}
+
+fn context<'a>(
+    environment: &'a Environment<'a>,
+    times: WriteTimes,
+    services: &Services,
+) -> WriteContext<'a> {
+    WriteContext {
+        environment,
+        timestamp: times.timestamp,
+        now_seconds: times.now_seconds,
+        list_moment: services.timestamps.next(),
+        counter_id: services.counter_id,
+    }
+}
+
+fn keyspace_of(schema: &Schema, table: &Table) -> Result<KeyspaceId> {
+    match schema.keyspace(&table.keyspace) {
+        Some(keyspace) => Ok(keyspace.id),
+        None => Err(Error::invalid(format!("keyspace {} does not exist", table.keyspace))),
+    }
+}
+
+/// Begins a request of modifications: writes them at once if they need no reads.
+pub(crate) fn begin(
+    services: &Services,
+    schema: &Schema,
+    statements: &[WriteStatement<'_>],
+    batch: Option<BatchKind>,
+    times: WriteTimes,
+    writer: &mut ResponseWriter<'_>,
+) -> Result<Begun> {
+    let random: &dyn Random = &*services.random;
+    let mut reads = Reads::default();
+    if !statements.iter().any(|statement| statement.plan.reads()) {
+        let mut mutations = MutationSet::default();
+        for statement in statements {
+            let environment = Environment { bindings: &statement.bindings, now: times.now, random };
+            let keyspace = keyspace_of(schema, &statement.plan.table)?;
+            let context = context(&environment, times, services);
+            statement.plan.write(keyspace, &context, &mut reads, &mut mutations)?;
+        }
+        let position = store(services, mutations, batch, writer, &tables(statements))?;
+        writer.void();
+        return Ok(Begun::Done(position));
+    }
+    let conditional = statements.iter().any(|statement| statement.plan.conditions.is_some());
+    let mut owned = Vec::with_capacity(statements.len());
+    for statement in statements {
+        let environment = Environment { bindings: &statement.bindings, now: times.now, random };
+        if conditional {
+            check_conditional(&statement.plan, batch.is_some())?;
+        }
+        if conditional || statement.plan.reads() {
+            statement.plan.want(&environment, &mut reads)?;
+        }
+        let keyspace = keyspace_of(schema, &statement.plan.table)?;
+        owned.push((Arc::clone(&statement.plan), statement.bindings.to_owned(), keyspace));
+    }
+    if conditional && reads.partitions().count() > 1 {
+        return Err(Error::invalid("Batch with conditions cannot span multiple partitions"));
+    }
+    Ok(Begun::Reads(Box::new(ModifyExecution {
+        statements: owned,
+        batch,
+        times,
+        reads,
+        guard: None,
+        version: writer.version(),
+    })))
+}
+
+/// Conditional statements name one row, or the static row.
+fn check_conditional(plan: &ModifyPlan, batch: bool) -> Result<()> {
+    let what = if plan.is_deletion() { "deletions" } else { "updates" };
+    if plan.has_key_in() {
+        return Err(Error::invalid(if batch {
+            "Batch with conditions cannot span multiple partitions (you cannot use IN on the \
+             partition key)"
+                .to_owned()
+        } else {
+            format!("IN on the partition key is not supported with conditional {what}")
+        }));
+    }
+    if plan.has_clustering_in() {
+        return Err(Error::invalid(format!(
+            "IN on the clustering key columns is not supported with conditional {what}"
+        )));
+    }
+    Ok(())
+}
+
+fn tables(statements: &[WriteStatement<'_>]) -> Vec<String> {
+    let name = |table: &Table| format!("{}.{}", table.keyspace, table.name);
+    let mut names: Vec<String> = statements.iter().map(|s| name(&s.plan.table)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Hands mutations to the engine, all or none.
+fn store(
+    services: &Services,
+    mutations: MutationSet,
+    batch: Option<BatchKind>,
+    writer: &mut ResponseWriter<'_>,
+    tables: &[String],
+) -> Result<Option<LogPosition>> {
+    let partitions = mutations.len();
+    let encoded = mutations.finish()?;
+    if let Some(kind) = batch {
+        check_size(services, kind, &encoded, partitions, tables, writer)?;
+    }
+    if encoded.is_empty() {
+        return Ok(None);
+    }
+    let records: Vec<&[u8]> = encoded.iter().map(Vec::as_slice).collect();
+    match services.engine.write(&records)? {
+        Write::Done { position, .. } => Ok(Some(position)),
+        Write::Full => Err(Error::overloaded(
+            "memory for writes is exhausted until a flush has ended; try again later",
+        )),
+    }
+}
+
+impl ModifyExecution {
+    /// Goes on, without waiting.
+    pub(crate) fn step(
+        &mut self,
+        services: &Services,
+        writer: &mut ResponseWriter<'_>,
+        budget: &mut Budget,
+    ) -> Result<Step> {
+        if self.guard.is_none() {
+            self.guard = services.locks.try_lock(self.reads.partitions());
+            if self.guard.is_none() {
+                return Ok(Step::Lock(services.locks.lock(self.reads.partitions())));
+            }
+        }
+        match self.reads.step(services, self.times.now_seconds, budget)? {
+            ReadOn::Yield => Ok(Step::Yield),
+            ReadOn::NeedsBlocks(blocks) => Ok(Step::NeedsBlocks(blocks)),
+            ReadOn::Complete => {
+                let hold = self.write(services, writer)?;
+                self.guard = None;
+                Ok(Step::Done { hold })
+            }
+        }
+    }
+
+    /// Takes the locks that were waited for.
+    pub(crate) fn locked(&mut self, guard: PartitionGuard) {
+        self.guard = Some(guard);
+    }
+
+    /// Fetches blocks for the read under way. Waits for the disk.
+    pub(crate) fn fetch(&mut self, services: &Services, blocks: BlockList) -> Result<()> {
+        self.reads.fetch(services, blocks)
+    }
+
+    fn write(
+        &mut self,
+        services: &Services,
+        writer: &mut ResponseWriter<'_>,
+    ) -> Result<Option<LogPosition>> {
+        let conditional = self.statements.iter().any(|(plan, ..)| plan.conditions.is_some());
+        if conditional && !self.conditions_hold(services)? {
+            self.answer_not_applied(services, writer)?;
+            return Ok(Some(self.reads.newest()));
+        }
+        let random: &dyn Random = &*services.random;
+        let mut mutations = MutationSet::default();
+        for (plan, bindings, keyspace) in &self.statements {
+            let bindings = bindings.borrow();
+            let environment = Environment { bindings: &bindings, now: self.times.now, random };
+            let context = context(&environment, self.times, services);
+            plan.write(*keyspace, &context, &mut self.reads, &mut mutations)?;
+        }
+        let statements = self.statements.iter();
+        let tables: Vec<String> = statements
+            .map(|(plan, ..)| format!("{}.{}", plan.table.keyspace, plan.table.name))
+            .collect();
+        let position = store(services, mutations, self.batch, writer, &tables)?;
+        if conditional {
+            self.answer_applied(writer);
+        } else {
+            writer.void();
+        }
+        Ok(position.or(Some(self.reads.newest())))
+    }
+
+    fn conditions_hold(&self, services: &Services) -> Result<bool> {
+        let random: &dyn Random = &*services.random;
+        let mut seen = super::batch::RowConditions::default();
+        let mut all = true;
+        for (plan, bindings, _) in &self.statements {
+            let bindings = bindings.borrow();
+            let environment = Environment { bindings: &bindings, now: self.times.now, random };
+            let Some(key) = plan.keys(&environment)?.pop() else { continue };
+            let position = plan.positions(&environment)?.pop();
+            seen.add(position.as_deref(), &plan.conditions)?;
+            let view = View::new(&plan.table, &self.reads, &key, position.as_deref())?;
+            let holds = match &plan.conditions {
+                Conditions::None => true,
+                Conditions::Exists => view.exists,
+                Conditions::NotExists => !view.exists,
+                Conditions::Columns(conditions) => {
+                    let mut holds = true;
+                    for condition in conditions {
+                        let value = view.value(condition.column);
+                        holds &= condition.holds(value, &environment)?;
+                    }
+                    holds
+                }
+            };
+            all &= holds;
+        }
+        Ok(all)
+    }
+
+    fn spec(table: &Table, name: &str, ty: CqlType) -> ColumnSpec {
+        let (keyspace, table) = (table.keyspace.clone(), table.name.clone());
+        ColumnSpec { keyspace, table, name: name.to_owned(), ty }
+    }
+
+    fn answer_applied(&self, writer: &mut ResponseWriter<'_>) {
+        let Some((plan, ..)) = self.statements.first() else { return };
+        let applied = Self::spec(&plan.table, "[applied]", CqlType::Boolean);
+        writer.begin_rows(&EncodedColumns::new(&[applied], self.version), false, None);
+        writer.cell(Some(&[1]));
+        writer.end_row();
+        writer.finish_rows(None);
+    }
+
+    /// `[applied]: false` with what was found instead.
+    fn answer_not_applied(
+        &self,
+        services: &Services,
+        writer: &mut ResponseWriter<'_>,
+    ) -> Result<()> {
+        let Some((first, bindings, _)) = self.statements.first() else { return Ok(()) };
+        let table = &first.table;
+        let columns = self.shown_columns(table)?;
+        let bindings = bindings.borrow();
+        let random: &dyn Random = &*services.random;
+        let environment = Environment { bindings: &bindings, now: self.times.now, random };
+        let key = first.keys(&environment)?.pop();
+        let found = key.and_then(|key| Some((self.reads.found(table.id, &key)?, key)));
+        let mut specs = vec![Self::spec(table, "[applied]", CqlType::Boolean)];
+        let has_rows = found
+            .as_ref()
+            .is_some_and(|(found, _)| found.static_row.is_some() || !found.rows.is_empty());
+        if !has_rows {
+            writer.begin_rows(&EncodedColumns::new(&specs, self.version), false, None);
+            writer.cell(Some(&[0]));
+            writer.end_row();
+            writer.finish_rows(None);
+            return Ok(());
+        }
+        for (_, name, ty) in &columns {
+            specs.push(Self::spec(table, name, ty.clone()));
+        }
+        writer.begin_rows(&EncodedColumns::new(&specs, self.version), false, None);
+        if let Some((found, key)) = found {
+            let mut positions: Vec<Option<&[u8]>> =
+                found.rows.keys().map(|position| Some(position.as_slice())).collect();
+            if positions.is_empty() {
+                positions.push(None);
+            }
+            for position in positions {
+                let view = View::new(table, &self.reads, &key, position)?;
+                writer.cell(Some(&[0]));
+                columns.iter().for_each(|(column, ..)| writer.cell(view.value(*column)));
+                writer.end_row();
+            }
+        }
+        writer.finish_rows(None);
+        Ok(())
+    }
+
+    /// The columns that an answer shows when conditions do not hold.
+    fn shown_columns(&self, table: &Table) -> Result<Vec<(ColumnRef, String, CqlType)>> {
+        let mut names: Vec<&str> = Vec::new();
+        let exists = self.statements.iter().any(|(plan, ..)| {
+            matches!(plan.conditions, Conditions::Exists | Conditions::NotExists)
+        });
+        if exists {
+            names.extend(table.columns().map(|column| column.name.as_str()));
+        } else {
+            if self.batch.is_some() {
+                let keys = table.partition_key.iter().chain(&table.clustering);
+                names.extend(keys.map(|column| column.name.as_str()));
+            }
+            // Conditions on regular columns come before those on static ones.
+            let conditions =
+                || self.statements.iter().flat_map(|(plan, ..)| plan.conditions.columns());
+            for regular in [true, false] {
+                for condition in conditions() {
+                    let is_regular = condition.column.kind == crate::schema::ColumnKind::Regular;
+                    if let Some(column) = column_at(table, condition.column)
+                        && is_regular == regular
+                        && !names.contains(&column)
+                    {
+                        names.push(column);
+                    }
+                }
+            }
+        }
+        let found = names.into_iter().map(|name| {
+            let (reference, column) = find_column(table, name)?;
+            Ok((reference, column.name.clone(), column.ty.clone()))
+        });
+        found.collect()
+    }
+}
+
+fn column_at(table: &Table, column: ColumnRef) -> Option<&str> {
+    let list = match column.kind {
+        crate::schema::ColumnKind::Static => &table.statics,
+        _ => &table.regulars,
+    };
+    list.get(column.index).map(|column| column.name.as_str())
+}
+
+/// One row as it was found, or the static row alone.
+struct View<'r> {
+    shape: RowShape,
+    current: CurrentRow,
+    row: &'r [u8],
+    exists: bool,
+}
+
+impl<'r> View<'r> {
+    fn new(
+        table: &Table,
+        reads: &'r Reads,
+        key: &PartitionKey,
+        position: Option<&[u8]>,
+    ) -> Result<View<'r>> {
+        let mut columns = Vec::new();
+        for list in [&table.statics, &table.regulars] {
+            for (index, column) in list.iter().enumerate() {
+                columns.push(ColumnRef { kind: column.kind, index });
+            }
+        }
+        let shape = RowShape::new(table, &columns, &[]);
+        let mut current = CurrentRow::default();
+        let found = reads.found(table.id, key);
+        let static_row = found.and_then(|found| found.static_row.as_deref());
+        let parsed = static_row.map(RowRef::parse).transpose()?;
+        let key = PartitionKey { token: key.token, key: Slice::copy(&key.key) };
+        current.enter(&shape, &key, parsed)?;
+        let row = match position {
+            Some(position) => found.and_then(|found| found.rows.get(position)),
+            None => None,
+        };
+        if let (Some(row), Some(position)) = (row, position) {
+            current.step(&shape, position, RowRef::parse(row)?)?;
+        }
+        let exists = match position {
+            Some(_) => row.is_some(),
+            None => static_row.is_some(),
+        };
+        Ok(View { shape, current, row: row.map_or(&[], Vec::as_slice), exists })
+    }
+
+    fn value(&self, column: ColumnRef) -> Option<&[u8]> {
+        self.current.value(&self.shape, self.row, column)
+    }
+}
