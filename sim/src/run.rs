@@ -198,7 +198,9 @@ impl Simulation {
             return match self.block_on(async move { closing.close().await }) {
                 Ok(Ok(())) => self.die(),
                 Ok(Err(error)) => self.fail(format!("round {round}: stopping: {error}")),
-                Err(stuck) => self.fail(format!("round {round}: stopping: {stuck}: {:?}", self.runtime)),
+                Err(stuck) => {
+                    self.fail(format!("round {round}: stopping: {stuck}: {:?}", self.runtime))
+                }
             };
         }
         if way == 1 {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cql_lite::wire::{
     Batch, DetachedResponse, ErrorBody, ErrorKind, Event, Execute, Prepare, Query, ResponseWriter,
+    StatementSource,
 };
 use helenus_platform::pool::PoolError;
 use helenus_platform::signal::Signal;
@@ -77,11 +78,35 @@ impl Handler for Node {
 
     fn batch(
         &self,
-        _context: &mut RequestContext<'_>,
-        _batch: &Batch<'_>,
+        context: &mut RequestContext<'_>,
+        batch: &Batch<'_>,
         out: &mut ResponseWriter<'_>,
     ) -> Handled {
-        refuse(out, Error::invalid("BATCH is not supported yet"))
+        let keyspace = batch.options.keyspace.or(context.client.keyspace.as_deref());
+        let schema = self.metadata().schema();
+        let mut statements = Vec::with_capacity(batch.statements.len());
+        for statement in batch.statements.iter() {
+            let prepared = match statement.source {
+                StatementSource::Prepared(id) => self.known_statement(id),
+                StatementSource::Text(text) => crate::query::prepare(&schema, keyspace, text)
+                    .map(Arc::new)
+                    .map_err(ErrorBody::from),
+            };
+            match prepared {
+                Ok(prepared) => statements.push((prepared, statement.values)),
+                Err(error) => {
+                    out.error(&error);
+                    return Handled::NOW;
+                }
+            }
+        }
+        let services = self.services();
+        let begun =
+            Execution::begin_batch(services, &schema, batch.kind, &statements, &batch.options, out);
+        match begun {
+            Ok(execution) => self.run(context, execution, out),
+            Err(error) => refuse(out, error),
+        }
     }
 
     fn watermark(&self) -> Position {
@@ -99,7 +124,7 @@ impl Handler for Node {
 }
 
 impl Node {
-    /// Runs a statement as far as it goes without waiting.
+    /// Begins a statement.
     fn start(
         &self,
         context: &mut RequestContext<'_>,
@@ -109,10 +134,20 @@ impl Node {
     ) -> Handled {
         let services = self.services();
         let schema = self.metadata().schema();
-        let mut execution = match Execution::begin(services, &schema, prepared, ask, out) {
-            Ok(execution) => execution,
-            Err(error) => return refuse(out, error),
-        };
+        match Execution::begin(services, &schema, prepared, ask, out) {
+            Ok(execution) => self.run(context, execution, out),
+            Err(error) => refuse(out, error),
+        }
+    }
+
+    /// Runs what has begun as far as it goes without waiting.
+    fn run(
+        &self,
+        context: &mut RequestContext<'_>,
+        mut execution: Execution,
+        out: &mut ResponseWriter<'_>,
+    ) -> Handled {
+        let services = self.services();
         let mut budget = Budget::new(context.budget.units.max(1));
         let step = execution.step(services, out, &mut budget);
         context.budget.spend(1 + context.budget.units.saturating_sub(budget.units));

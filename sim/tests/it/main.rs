@@ -23,7 +23,7 @@ fn the_same_seed_is_the_same_run() {
 #[test]
 fn promises_are_kept_in_every_mode() {
     let mut promises = 0;
-    for seed in seeds(15) {
+    for seed in seeds(6) {
         for durability in MODES {
             let options = Options { durability, ..Options::new(seed) };
             let report = run(options);
@@ -31,7 +31,7 @@ fn promises_are_kept_in_every_mode() {
             promises += report.promises;
         }
     }
-    assert!(promises > 5_000, "the clients did next to nothing: {promises} promises");
+    assert!(promises > 2_000, "the clients did next to nothing: {promises} promises");
 }
 
 #[test]
