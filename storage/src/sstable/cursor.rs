@@ -9,6 +9,7 @@ use std::sync::Arc;
 use helenus_platform::codec::CodecError;
 
 use super::access::{BlockAccess, ReadStop};
+use super::block::BlockRef;
 use super::format::composite::{put_bound, put_partition};
 use super::slice_read::{SliceRead, Step, in_block};
 use super::table::SsTable;
@@ -244,6 +245,13 @@ impl SsTableCursor {
                 },
             }
         }
+    }
+
+    /// What is worth fetching together with a missing block: the block itself, and those that a
+    /// longer read needs after it, at most `count`. They stand side by side in the file.
+    pub fn ahead(&self, missing: BlockRef, reversed: bool, count: usize) -> Vec<BlockRef> {
+        let blocks = self.walk.ahead(missing, !reversed, count);
+        if blocks.is_empty() { vec![missing] } else { blocks }
     }
 
     /// The number of clustered rows of the whole table before the block that the cursor stands

@@ -17,7 +17,7 @@ pub struct WriterOptions {
     pub table: TableId,
     /// How blocks are compressed.
     pub compression: Compression,
-    /// Content of a data block after which it is closed.
+    /// Content of a data block or index block after which it is closed.
     pub block_bytes: usize,
     /// Chance of a false positive of the bloom filter; 1 or more for no filter.
     pub bloom_fp_chance: f64,

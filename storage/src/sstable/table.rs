@@ -256,6 +256,26 @@ impl SsTable {
         self.decode_block(&stored, block)
     }
 
+    /// Reads blocks, waiting for the disk if it must; those that stand side by side in the file,
+    /// in ascending or descending order, with one read.
+    pub fn read_blocks(&self, blocks: &[BlockRef]) -> Result<Vec<(BlockRef, Arc<Block>)>> {
+        let end = |block: &BlockRef| block.offset.saturating_add(u64::from(block.stored));
+        let touch = |a: &BlockRef, b: &BlockRef| end(a) == b.offset || end(b) == a.offset;
+        let mut read = Vec::with_capacity(blocks.len());
+        for group in blocks.chunk_by(touch) {
+            group.iter().try_for_each(|block| self.checked_length(*block).map(|_| ()))?;
+            let start = group.iter().map(|block| block.offset).min().unwrap_or(0);
+            let length = group.iter().map(end).max().unwrap_or(0).saturating_sub(start);
+            let bytes = self.part().read(BLOCKS, start, length as usize)?;
+            for block in group {
+                let at = usize::try_from(block.offset - start).unwrap_or(usize::MAX);
+                let stored = bytes.get(at..).and_then(|rest| rest.get(..block.stored as usize));
+                read.push((*block, self.decode_block(stored.unwrap_or_default(), *block)?));
+            }
+        }
+        Ok(read)
+    }
+
     /// Reads a block if that needs no waiting.
     pub fn try_read_block(&self, block: BlockRef) -> Result<Option<Arc<Block>>> {
         let mut stored = vec![0; self.checked_length(block)?];

@@ -15,6 +15,9 @@ use super::format::index_block::IndexEntry;
 use super::table::SsTable;
 use crate::error::Error;
 
+/// Most bytes of the file that are worth fetching at once; one block may be larger.
+const AHEAD_BYTES_MAX: u64 = 1 << 20;
+
 /// An index block that is held.
 struct Leaf {
     number: usize,
@@ -105,6 +108,31 @@ impl Walk {
         let leaf = leaf.ok_or_else(|| Error::corrupt("SSTable, section index: no such entry"))?;
         self.at = Some(Place { leaf, entry, name, data, rows_before: found.rows_before });
         Ok(())
+    }
+
+    /// This data block and those behind it in the direction of reading: at most `count`, and none
+    /// beyond the index block that is held. Empty if that does not name the block.
+    pub(super) fn ahead(&self, block: BlockRef, forwards: bool, count: usize) -> Vec<BlockRef> {
+        let leaves = self.leaf.iter().chain(self.at.as_ref().map(|place| &place.leaf));
+        for index in leaves.filter_map(|leaf| leaf.block.index().ok()) {
+            let Some(first) = index.find_offset(block.offset) else {
+                continue;
+            };
+            let steps = 0..count.min(index.count());
+            let numbers = steps.map_while(|step| match forwards {
+                true => Some(first + step).filter(|number| *number < index.count()),
+                false => first.checked_sub(step),
+            });
+            let places = numbers.map_while(|number| index.place(number).ok());
+            let mut bytes = 0;
+            let small = places.take_while(|place| {
+                let first = bytes == 0;
+                bytes += u64::from(place.stored);
+                first || bytes <= AHEAD_BYTES_MAX
+            });
+            return small.map(|place| self.table.block_ref(place.offset, place.stored)).collect();
+        }
+        Vec::new()
     }
 
     /// The number of the index block and of the entry in it that stand `step` blocks further.

@@ -33,8 +33,6 @@ pub const ROW_BYTES_MAX: usize = 256 << 20;
 pub const POSITION_BYTES_MAX: usize = 1 << 20;
 /// Suffix of a file that is not finished; such a file is garbage after a restart.
 pub const UNFINISHED_SUFFIX: &str = ".tmp";
-/// Content of an index block after which it is closed.
-const INDEX_BLOCK_BYTES: usize = 16 << 10;
 /// An index block names at least this many data blocks, however long their separators are: so
 /// the top of the index stays small beside the data.
 const INDEX_ENTRIES_MIN: usize = 64;
@@ -285,7 +283,7 @@ impl SsTableWriter {
         let entry = IndexEntry { offset, stored, rows_before: self.rows_before, rows };
         self.leaf.add(&self.block_separator, entry);
         self.rows_before += u64::from(rows);
-        if self.leaf.len() >= INDEX_BLOCK_BYTES && self.leaf.count() >= INDEX_ENTRIES_MIN {
+        if self.leaf.len() >= self.options.block_bytes && self.leaf.count() >= INDEX_ENTRIES_MIN {
             self.finish_leaf()?;
         }
         Ok(())

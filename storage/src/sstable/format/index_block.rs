@@ -241,6 +241,20 @@ impl IndexBlock {
         place(()).ok_or(CodecError { offset: self.offsets_at, what: "place of a data block" })
     }
 
+    /// The number of the data block that stands at this place in the file.
+    pub(crate) fn find_offset(&self, offset: u64) -> Option<usize> {
+        let (mut low, mut high) = (0, self.count);
+        while high - low > 1 {
+            let middle = low.midpoint(high);
+            if self.place(middle).ok()?.offset <= offset {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        self.place(low).ok().filter(|place| place.offset == offset).map(|_| low)
+    }
+
     /// The last data block whose separator is not above `target`; the first if all are.
     pub(crate) fn search(&self, target: &[u8]) -> Result<(usize, IndexEntry), CodecError> {
         let found = self.search_number(target)?;

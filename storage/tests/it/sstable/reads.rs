@@ -230,3 +230,50 @@ fn after_a_power_cut_a_table_is_whole_or_not_there() {
         }
     }
 }
+
+#[test]
+fn blocks_side_by_side_are_fetched_together() {
+    let faulty = FaultyDisk::new(1);
+    faulty.set_cold(1.0);
+    let disk: Arc<dyn Disk> = Arc::new(faulty);
+    let mut options = options();
+    options.block_bytes = 2000;
+    let partition = numbered_rows(key(1, b"k"), 20_000, 40);
+    let wanted = partition.head.key.clone();
+    let table = write(&disk, 1, options, &[partition], &BlockCache::new(0));
+    for reversed in [false, true] {
+        let cache = BlockCache::new(64 << 20);
+        let access = CacheAccess::new(&cache);
+        let mut cursor = table.cursor();
+        let (mut stops, mut rows, mut begun) = (0, 0, false);
+        loop {
+            let stop = match begun {
+                false => cursor.seek_partition(&access, &wanted).map(|found| {
+                    assert!(found.is_some());
+                    cursor.slice(&PositionRange::whole(), reversed);
+                    begun = true;
+                }),
+                true => match cursor.next(&access) {
+                    Ok(None) => break,
+                    Ok(Some(_)) => {
+                        rows += 1;
+                        Ok(())
+                    }
+                    Err(stop) => Err(stop),
+                },
+            };
+            if let Err(stop) = stop {
+                let ReadStop::Missing(block) = stop else { panic!("{stop:?}") };
+                stops += 1;
+                let ahead = cursor.ahead(block, reversed, 16);
+                assert_eq!(ahead[0], block);
+                for (name, read) in table.read_blocks(&ahead).unwrap() {
+                    cache.insert(name, read);
+                }
+            }
+        }
+        assert_eq!(rows, 20_000);
+        let blocks = table.stats().content_bytes / 2000;
+        assert!(blocks > 300 && stops < blocks / 8, "{stops} stops for {blocks} blocks");
+    }
+}
