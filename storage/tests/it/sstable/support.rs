@@ -218,12 +218,14 @@ impl Generator {
     /// Partitions in order, of all shapes, and the spread of their positions.
     pub(crate) fn partitions(&self) -> (Vec<ModelPartition>, u64) {
         let spread = 1 + self.below(400);
-        let tokens = 1 + self.below(1 << 20);
+        let tokens = [1, 20, 1 << 20][self.below(3) as usize];
         // Mostly real tokens, mostly made up ones, or all of one kind.
         let made_up = [0, 2, 98, 100][self.below(4) as usize];
         let mut keys: Vec<_> = (0..1 + self.below(200))
             .map(|_| {
-                let bytes = self.bytes(12);
+                // Keys that are prefixes of one another, with bytes that need escaping.
+                let bits = || (0..self.below(4)).map(|_| self.below(2) as u8 * 255).collect();
+                let bytes: Vec<u8> = if self.below(3) == 0 { bits() } else { self.bytes(12) };
                 let made_up = self.below(100) < made_up;
                 let token =
                     if made_up { self.below(tokens) as i64 - 500 } else { murmur3_token(&bytes).0 };
