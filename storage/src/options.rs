@@ -39,6 +39,10 @@ pub struct Options {
     /// Compaction takes a cell for expired only this long after its expiry: a request may have
     /// an earlier idea of the time than this node, and must see the same everywhere.
     pub expiry_margin_seconds: i64,
+    /// Tables that the directory knows and the opener does not name are dropped with their data.
+    /// For an opener whose list of tables is beyond doubt; without it they are kept, unserved, and
+    /// the commit log keeps what it has for them.
+    pub drop_unnamed_tables: bool,
     /// Start although the commit log is damaged below its durable position, dropping the
     /// damaged part. Loses acknowledged writes; an operator's last resort.
     pub skip_damaged_log: bool,
@@ -65,6 +69,7 @@ impl Options {
             clock_jump_max_seconds: 3600,
             clock_gap_max_seconds: 10 * 24 * 3600,
             expiry_margin_seconds: 3600,
+            drop_unnamed_tables: false,
             skip_damaged_log: false,
             #[cfg(any(test, feature = "planted-faults"))]
             planted_fault: None,

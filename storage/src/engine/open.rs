@@ -1,7 +1,8 @@
 //! Opening a data directory, step by step.
 //!
 //! 1. Lock the directory, check whose it is and its format, read the manifest (`manifest`).
-//! 2. Agree on the tables: those that the caller names and the manifest does not know are new.
+//! 2. Agree on the tables: those that the caller names and the manifest does not know are new;
+//!    those that he does not name are left alone, or dropped if the options say so.
 //! 3. Open every SSTable that the manifest names; each must be there and whole.
 //! 4. Remove what the manifest proves to be garbage: dropped tables' directories, files with an
 //!    id of our own that it does not name. Anything else that lies around is left alone.
@@ -44,6 +45,9 @@ pub(super) fn open(
 ) -> Result<Arc<Shared>> {
     let manifest = Arc::new(Manifest::open(disk.clone(), &options.dir, random.clone())?);
     create_new_tables(&manifest, named)?;
+    if options.drop_unnamed_tables {
+        drop_unnamed_tables(&manifest, named)?;
+    }
     let metrics = Metrics::default();
     let cache = BlockCache::new(options.block_cache_bytes as u64);
     let memory = Arc::new(Memory::new(options.memtable_total_bytes_max));
@@ -111,6 +115,19 @@ fn create_new_tables(
     }
     sync(&directory.tables())?;
     sync(&directory.path)?;
+    if edits.is_empty() { Ok(()) } else { manifest.commit(&edits) }
+}
+
+/// Records that tables which nobody names are dropped; their files go with the garbage.
+fn drop_unnamed_tables(
+    manifest: &Manifest,
+    named: &[(TableId, KeyspaceId, TableOptions)],
+) -> Result<()> {
+    let state = manifest.state();
+    let position = state.last_position();
+    let is_named = |id: &TableId| named.iter().any(|(named, _, _)| named == id);
+    let unnamed = state.tables.keys().filter(|id| !is_named(id));
+    let edits: Vec<Edit> = unnamed.map(|&table| Edit::DropTable { table, position }).collect();
     if edits.is_empty() { Ok(()) } else { manifest.commit(&edits) }
 }
 

@@ -83,6 +83,7 @@ impl Shared {
             let mutation = MutationRef::parse(bytes)?;
             mutation.validate()?;
             let key = mutation.key();
+            let before = updates.len();
             for update in mutation.tables() {
                 let update = update?;
                 let known = tables.iter().position(|table| table.id == update.table());
@@ -99,6 +100,9 @@ impl Shared {
                     }
                 };
                 updates.push(Update { key, update, table });
+            }
+            if updates.len() == before {
+                return Err(Error::invalid("a mutation that updates no table"));
             }
         }
         Ok(updates)

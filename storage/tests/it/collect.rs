@@ -1,7 +1,9 @@
 //! What a reader was told, in a form that can be compared.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use helenus_storage::model::{Cell, CellKind, Entry, Liveness, PartitionKey, RowRef, Slice};
+use helenus_storage::model::{
+    Cell, CellKind, Entry, Liveness, PartitionKey, PositionRange, RowRef, Slice,
+};
 use helenus_storage::read::{Cursor, Flow, Read, ReadCommand, Sink};
 use helenus_storage::{Budget, Engine, Result};
 
@@ -58,12 +60,19 @@ fn of_cell(cell: &Cell<'_>) -> CellOut {
 }
 
 /// Collects what it is told, and stops after so many rows and static-only partitions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Collector {
     pub(crate) partitions: Vec<PartitionOut>,
     is_open: bool,
     /// Rows until the next stop.
     page: usize,
+}
+
+/// One that does not stop.
+impl Default for Collector {
+    fn default() -> Collector {
+        Collector { partitions: Vec::new(), is_open: false, page: usize::MAX }
+    }
 }
 
 impl Collector {
@@ -161,4 +170,11 @@ fn resumed(collector: &Collector) -> Cursor {
         }
         _ => Cursor::resume(last.key.clone(), None),
     }
+}
+
+/// The range of one row.
+pub(crate) fn point(position: &[u8]) -> PositionRange {
+    let mut end = position.to_vec();
+    end.push(0);
+    PositionRange { start: Slice::copy(position), end: Slice::from(end) }
 }

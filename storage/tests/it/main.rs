@@ -16,5 +16,7 @@ mod log_threads;
 mod model;
 mod model_test;
 mod ops;
+mod paths;
 mod smoke;
 mod sstable;
+mod threads;
