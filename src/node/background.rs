@@ -84,13 +84,20 @@ impl Node {
         let engine = self.engine();
         let runtime = self.shared.world.runtime.as_ref();
         let signal = engine.work_signal(kind);
-        while !self.is_stopping() {
+        loop {
             let mut epoch = signal.epoch();
+            if self.is_stopping() {
+                return;
+            }
             if let Some(job) = engine.next_job(kind) {
                 epoch = self.run_job(kind, job).await;
                 // The log's job is always there; when it ends there is nothing to sync.
                 if kind != JobKind::LogSync || self.is_stopping() {
                     continue;
+                }
+                // The job may have ended because the node stops, which is not signalled twice.
+                if self.is_stopping() {
+                    return;
                 }
             }
             match kind {
