@@ -6,7 +6,7 @@ pub mod compaction;
 pub mod engine;
 pub mod error;
 pub mod log;
-mod manifest;
+pub mod manifest;
 pub mod memtable;
 pub mod metrics;
 pub mod model;

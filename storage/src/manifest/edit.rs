@@ -20,6 +20,8 @@
 //! Worked example, kind 7 for table 3 and positions 0 to 300: `07 03 00 ac 02`.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
+use std::fmt;
+
 use helenus_platform::codec::{CodecError, Put, Reader};
 
 use crate::model::{KeyspaceId, LogPosition, SsTableId, TableId};
@@ -146,6 +148,42 @@ impl Edit {
             }
             _ => return Err(from.error("unknown kind of manifest edit")),
         })
+    }
+}
+
+/// For `helenus inspect`.
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Edit::Instance(instance) => write!(f, "instance {}", instance.escape_ascii()),
+            Edit::CreateTable { table, keyspace, position } => {
+                write!(f, "create table {} of keyspace {}", table.0, keyspace.0)?;
+                write!(f, " at position {}", position.0)
+            }
+            Edit::DropTable { table, position } => {
+                write!(f, "drop table {} at position {}", table.0, position.0)
+            }
+            Edit::TruncateTable { table, position, sstables } => {
+                write!(f, "truncate table {} at position {}", table.0, position.0)?;
+                write!(f, ", without SSTables {sstables:?}")
+            }
+            Edit::AddSsTable { table, id, file_bytes } => {
+                write!(f, "add to table {} SSTable {id} of {file_bytes} bytes", table.0)
+            }
+            Edit::RemoveSsTable { table, id } => {
+                write!(f, "remove from table {} SSTable {id}", table.0)
+            }
+            Edit::Covered { table, start, end } => {
+                write!(f, "covered in table {}: positions {} to {}", table.0, start.0, end.0)
+            }
+            Edit::ReserveIds { next } => write!(f, "SSTable numbers below {next} are reserved"),
+            Edit::Time { seconds } => write!(f, "time {seconds} s"),
+            Edit::LogFounded => write!(f, "the commit log is founded"),
+            Edit::LogDurable { position } => {
+                write!(f, "the commit log is durable up to {}", position.0)
+            }
+            Edit::LogClosed { files } => write!(f, "the commit log is closed with {files:?}"),
+        }
     }
 }
 

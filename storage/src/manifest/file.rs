@@ -143,13 +143,14 @@ pub(super) fn read_current(directory: &Directory) -> Result<(u64, State)> {
         .ok_or_else(|| Error::corrupt("CURRENT names no manifest").at_file(&current, None))?;
     let path = directory.path.join(&name);
     let bytes = read_file(disk, &path)?;
-    let mut parse = Parse { path: &path, bytes: &bytes, salt: 0, state: State::default() };
-    parse.header(number)?;
+    let mut parse = Parse::new(&path, &bytes);
+    parse.header(Some(number))?;
     parse.frames(snapshot_end)?;
     Ok((number, parse.state))
 }
 
-fn read_file(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>> {
+/// The whole of a manifest file.
+pub(super) fn read_file(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>> {
     let file = disk.open(path).map_err(|e| Error::io("opening the manifest", path, e))?;
     read_whole(file.as_ref(), path, FILE_BYTES_MAX)
 }
@@ -175,7 +176,7 @@ fn parse_current(bytes: &[u8]) -> Option<(String, u64)> {
     Some((name.to_owned(), end.parse().ok()?))
 }
 
-fn header(number: u64, salt: u32) -> Vec<u8> {
+pub(super) fn header(number: u64, salt: u32) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER_BYTES);
     out.put_bytes(MAGIC);
     out.put_u32_le(VERSION);
@@ -208,15 +209,33 @@ fn frame_crc(salt: u32, offset: u64, payload: &[u8]) -> u32 {
     crc.finish()
 }
 
-struct Parse<'a> {
+/// A manifest's bytes being read.
+pub(super) struct Parse<'a> {
     path: &'a Path,
     bytes: &'a [u8],
     salt: u32,
-    state: State,
+    pub(super) state: State,
+}
+
+/// What a frame says.
+pub(super) enum Content {
+    Edits(Vec<Edit>),
+    /// Everything below this offset is durable.
+    Confirmation(u64),
 }
 
 impl<'a> Parse<'a> {
-    fn header(&mut self, number: u64) -> Result<()> {
+    pub(super) fn new(path: &'a Path, bytes: &'a [u8]) -> Parse<'a> {
+        Parse { path, bytes, salt: 0, state: State::default() }
+    }
+
+    pub(super) fn first_frame() -> usize {
+        HEADER_BYTES
+    }
+
+    /// Checks the header; gives the file's number, which must be `expected` if that is known, and
+    /// its salt.
+    pub(super) fn header(&mut self, expected: Option<u64>) -> Result<(u64, u32)> {
         let mut reader = Reader::new(self.bytes);
         let placed = |error: Error| error.at_file(self.path, Some(0));
         let fields = (|| {
@@ -227,8 +246,8 @@ impl<'a> Parse<'a> {
             let checked = self.bytes.get(..reader.position()).unwrap_or_default();
             Ok::<_, Error>((magic, version, salt, number, reader.u32_le()? == crc32(checked)))
         })();
-        let (magic, version, salt, said, checks) = fields.map_err(placed)?;
-        if magic != MAGIC || !checks || said != number {
+        let (magic, version, salt, number, checks) = fields.map_err(placed)?;
+        if magic != MAGIC || !checks || expected.is_some_and(|expected| expected != number) {
             return Err(placed(Error::corrupt("the manifest's header does not check")));
         }
         if version > VERSION {
@@ -238,24 +257,52 @@ impl<'a> Parse<'a> {
             return Err(placed(Error::new(ErrorKind::Newer, what)));
         }
         self.salt = salt;
-        Ok(())
+        Ok((number, salt))
     }
 
     /// Applies every frame up to the end or to a torn tail.
     fn frames(&mut self, snapshot_end: u64) -> Result<()> {
         let mut offset = HEADER_BYTES;
         while offset < self.bytes.len() {
-            let Some(payload) = self.frame(offset) else {
+            let Some((content, next)) = self.content(offset)? else {
                 return self.check_torn(offset, snapshot_end);
             };
-            let next = offset + FRAME_HEADER_BYTES + payload.len();
-            self.payload(offset, payload)?;
+            if let Content::Edits(edits) = content {
+                edits.iter().try_for_each(|edit| self.apply(offset, edit))?;
+            }
             offset = next;
         }
         if (offset as u64) < snapshot_end {
             return Err(self.damage(offset, "the manifest's snapshot is cut off"));
         }
         Ok(())
+    }
+
+    /// What the frame at `offset` says and where the next one begins; none if it does not check.
+    pub(super) fn content(&self, offset: usize) -> Result<Option<(Content, usize)>> {
+        let Some(payload) = self.frame(offset) else { return Ok(None) };
+        let damage = |what| self.damage(offset, what);
+        let mut reader = Reader::new(payload);
+        let content = match reader.u8().ok() {
+            Some(KIND_CONFIRMATION) => {
+                Content::Confirmation(reader.u64_le().map_err(|error| damage(error.what))?)
+            }
+            Some(KIND_EDITS) => {
+                let mut edits = Vec::new();
+                while !reader.is_empty() {
+                    edits.push(Edit::decode(&mut reader).map_err(|error| damage(error.what))?);
+                }
+                Content::Edits(edits)
+            }
+            _ => return Err(damage("an unknown kind of manifest frame")),
+        };
+        Ok(Some((content, offset + FRAME_HEADER_BYTES + payload.len())))
+    }
+
+    /// Applies an edit that stands in the frame at `offset`.
+    pub(super) fn apply(&mut self, offset: usize, edit: &Edit) -> Result<()> {
+        let applied = self.state.apply(edit);
+        applied.map_err(|what| self.damage(offset, what))
     }
 
     /// The payload of the frame at `offset`, if there is one and it checks.
@@ -267,22 +314,8 @@ impl<'a> Parse<'a> {
         (frame_crc(self.salt, offset as u64, payload) == crc).then_some(payload)
     }
 
-    fn payload(&mut self, offset: usize, payload: &[u8]) -> Result<()> {
-        let mut reader = Reader::new(payload);
-        match reader.u8().ok() {
-            Some(KIND_CONFIRMATION) => return Ok(()),
-            Some(KIND_EDITS) => {}
-            _ => return Err(self.damage(offset, "an unknown kind of manifest frame")),
-        }
-        while !reader.is_empty() {
-            let edit = Edit::decode(&mut reader).map_err(|e| self.damage(offset, e.what))?;
-            self.state.apply(&edit).map_err(|what| self.damage(offset, what))?;
-        }
-        Ok(())
-    }
-
     /// The frame at `offset` does not check: fine if nothing vouches for it.
-    fn check_torn(&self, offset: usize, snapshot_end: u64) -> Result<()> {
+    pub(super) fn check_torn(&self, offset: usize, snapshot_end: u64) -> Result<()> {
         let later = (offset + 1..self.bytes.len()).filter_map(|at| self.confirmation(at));
         let durable = later.max().unwrap_or(0).max(snapshot_end);
         if (offset as u64) < durable {
@@ -296,9 +329,10 @@ impl<'a> Parse<'a> {
         if *kind != KIND_CONFIRMATION {
             return None;
         }
-        let mut reader = Reader::new(self.frame(offset)?);
-        reader.skip(1).ok()?;
-        reader.u64_le().ok()
+        match self.content(offset).ok()?? {
+            (Content::Confirmation(end), _) => Some(end),
+            (Content::Edits(_), _) => None,
+        }
     }
 
     fn damage(&self, offset: usize, what: &'static str) -> Error {

@@ -7,6 +7,7 @@
 mod directory;
 mod edit;
 mod file;
+mod inspect;
 mod intervals;
 mod state;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use helenus_platform::random::Random;
 
 pub(crate) use directory::Directory;
 pub(crate) use edit::Edit;
+pub use inspect::inspect;
 pub(crate) use state::State;
 
 use crate::error::{Error, ErrorKind, Result};

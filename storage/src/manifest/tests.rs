@@ -161,3 +161,43 @@ fn every_flipped_bit_is_named_or_harmless() {
     }
     assert!(refused > 1000, "only {refused} flips were noticed");
 }
+
+const DOCUMENT: &str = include_str!("../../../docs/format/manifest.md");
+
+/// The lines of the document's code block of this kind.
+fn block(kind: &str) -> Vec<&'static str> {
+    let opening = format!("```{kind}");
+    let lines = DOCUMENT.lines().skip_while(|line| *line != opening).skip(1);
+    lines.take_while(|line| *line != "```").collect()
+}
+
+#[test]
+fn the_document_shows_what_is_written_and_read() {
+    let disk = MemoryDisk::new();
+    let directory = Directory::open(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
+    let mut state = State { instance: *b"INSTANCE", ..State::default() };
+    state.apply(&create(3)).unwrap();
+    let mut file = ManifestFile::begin(&directory, 7, 0x0102_0304, &state).unwrap();
+    let table = TableId(3);
+    let added = Edit::AddSsTable { table, id: SsTableId([0xAB; 16]), file_bytes: 300 };
+    let covered = Edit::Covered { table, start: LogPosition(0), end: LogPosition(300) };
+    file.append(&[added, covered]).unwrap();
+    let mut bytes = vec![0; disk.open(&file.path).unwrap().len().unwrap() as usize];
+    disk.open(&file.path).unwrap().read_exact_at(0, &mut bytes).unwrap();
+    let dump: Vec<String> = bytes
+        .chunks(16)
+        .enumerate()
+        .map(|(row, chunk)| {
+            let hex: Vec<String> = chunk.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("{:04x}  {}", row * 16, hex.join(" "))
+        })
+        .collect();
+    let shown: Vec<&str> =
+        block("hex").iter().map(|line| line.split('|').next().unwrap_or("").trim_end()).collect();
+    assert_eq!(shown, dump);
+    let mut text = Vec::new();
+    inspect(&disk, &file.path, &mut |line| text.push(line.to_owned())).unwrap();
+    assert_eq!(block("text"), text);
+    let current = directory::read_small(&disk, &Path::new(DIR).join("CURRENT")).unwrap();
+    assert_eq!(block("current").join("\n") + "\n", String::from_utf8(current).unwrap());
+}
