@@ -61,7 +61,7 @@ pub(crate) struct Request<'a> {
 impl<'a> Request<'a> {
     /// What the statement's terms can depend on.
     pub(crate) fn environment(&'a self, services: &'a Services) -> Environment<'a> {
-        Environment { bindings: &self.bindings, now: self.now, random: &*services.random }
+        Environment::new(&self.bindings, self.now, &*services.random)
     }
 
     /// See `changed_metadata`.

@@ -274,7 +274,7 @@ impl BatchPlan {
         services: &Services,
         now: i64,
     ) -> Result<Option<i64>> {
-        let environment = super::term::Environment { bindings, now, random: &*services.random };
+        let environment = super::term::Environment::new(bindings, now, &*services.random);
         self.timestamp.as_ref().map_or(Ok(None), |term| modify::timestamp_value(term, &environment))
     }
 }

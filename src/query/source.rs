@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use cql_lite::types::functions::time::timeuuid_at;
 use cql_lite::types::key::clustering::{KeyColumn, row as row_position, spelling};
 use cql_lite::types::key::path;
 use cql_lite::types::{CqlType, frames, partition_key};
@@ -227,8 +228,7 @@ fn put_elements(row: &mut RowBuilder, id: ColumnId, ty: &CqlType, value: &[u8]) 
         }
         CqlType::List(_) => {
             for (index, bytes) in frames::list_elements(value)?.enumerate() {
-                let uuid = super::function::timeuuid(index as u64, [0x80; 8]);
-                let uuid = uuid.try_into().unwrap_or([0; 16]);
+                let uuid = timeuuid_at(index as i64, [0; 8]);
                 row.cell(cell(bytes?).with_path(&path::list(&uuid)?));
             }
         }

@@ -98,7 +98,7 @@ pub(crate) fn begin(
     if !statements.iter().any(|statement| statement.plan.reads()) {
         let mut mutations = MutationSet::default();
         for statement in statements {
-            let environment = Environment { bindings: &statement.bindings, now: times.now, random };
+            let environment = Environment::new(&statement.bindings, times.now, random);
             let keyspace = keyspace_of(schema, &statement.plan.table)?;
             let context = context(&environment, times, services);
             statement.plan.write(keyspace, &context, &mut reads, &mut mutations)?;
@@ -110,7 +110,7 @@ pub(crate) fn begin(
     let conditional = statements.iter().any(|statement| statement.plan.conditions.is_some());
     let mut owned = Vec::with_capacity(statements.len());
     for statement in statements {
-        let environment = Environment { bindings: &statement.bindings, now: times.now, random };
+        let environment = Environment::new(&statement.bindings, times.now, random);
         if conditional {
             check_conditional(&statement.plan, batch.is_some())?;
         }
@@ -235,7 +235,7 @@ impl ModifyExecution {
         let mut mutations = MutationSet::default();
         for (plan, bindings, keyspace) in &self.statements {
             let bindings = bindings.borrow();
-            let environment = Environment { bindings: &bindings, now: self.times.now, random };
+            let environment = Environment::new(&bindings, self.times.now, random);
             let context = context(&environment, self.times, services);
             plan.write(*keyspace, &context, &mut self.reads, &mut mutations)?;
         }
@@ -258,7 +258,7 @@ impl ModifyExecution {
         let mut all = true;
         for (plan, bindings, _) in &self.statements {
             let bindings = bindings.borrow();
-            let environment = Environment { bindings: &bindings, now: self.times.now, random };
+            let environment = Environment::new(&bindings, self.times.now, random);
             let Some(key) = plan.keys(&environment)?.pop() else { continue };
             let position = plan.positions(&environment)?.pop();
             seen.add(position.as_deref(), &plan.conditions)?;
@@ -306,7 +306,7 @@ impl ModifyExecution {
         let columns = self.shown_columns(table)?;
         let bindings = bindings.borrow();
         let random: &dyn Random = &*services.random;
-        let environment = Environment { bindings: &bindings, now: self.times.now, random };
+        let environment = Environment::new(&bindings, self.times.now, random);
         let key = first.keys(&environment)?.pop();
         let found = key.and_then(|key| Some((self.reads.found(table.id, &key)?, key)));
         let mut specs = vec![Self::spec(table, "[applied]", CqlType::Boolean)];

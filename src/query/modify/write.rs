@@ -1,5 +1,6 @@
 //! A planned modification with the client's values becomes storage's mutations.
 
+use cql_lite::types::functions::time::timeuuid_at;
 use cql_lite::types::key::clustering::{KeyColumn, row as row_position, spelling};
 use cql_lite::types::key::path;
 use cql_lite::types::{CqlType, frames};
@@ -10,7 +11,6 @@ use helenus_storage::model::{
 };
 
 use crate::error::{Error, Result};
-use crate::query::function::timeuuid;
 use crate::query::number::to_i64;
 use crate::query::restriction::{partition_keys, row_keys, slices};
 use crate::query::term::{Bound, Environment, Term};
@@ -514,33 +514,31 @@ fn put_elements<'c>(
 /// Places for new elements of a list: ordered by the moment they are added, those added at the
 /// front mirrored around a moment before all others.
 struct ListPaths {
-    ticks: u64,
+    ticks: i64,
     index: u32,
     node: [u8; 4],
 }
 
-/// 2010-01-01, in units of 100 ns since 1582-10-15: nothing is added before it.
-const MIRROR_TICKS: i64 = 0x01DE_F668_9AB0_C000;
-/// Units of 100 ns between 1582-10-15 and 1970-01-01.
-const UNIX_TICKS: i64 = 0x01B2_1DD2_1381_4000;
+/// 2010-01-01, in units of 100 ns since 1970: nothing is added before it.
+const MIRROR_TICKS: i64 = 1_262_304_000 * 10_000_000;
 
 impl ListPaths {
     fn new(context: &WriteContext<'_>, at_front: bool) -> ListPaths {
-        let moment = context.list_moment.wrapping_mul(10).wrapping_add(UNIX_TICKS);
+        let moment = context.list_moment.wrapping_mul(10);
         let ticks =
             if at_front { MIRROR_TICKS.wrapping_mul(2).wrapping_sub(moment) } else { moment };
         let chance = context.environment.random.next_u64();
         let node = [0, 8, 16, 24].map(|shift| (chance >> shift) as u8);
-        ListPaths { ticks: ticks as u64, index: 0, node }
+        ListPaths { ticks, index: 0, node }
     }
 
     fn next(&mut self) -> Result<Vec<u8>> {
-        // The low half of a timeuuid is ordered byte by byte, signed.
-        let [a, b, c, d] = [24, 16, 8, 0].map(|shift| (self.index >> shift) as u8 ^ 0x80);
-        let [w, x, y, z] = self.node;
+        // The low half of a timeuuid is ordered byte by byte, signed; the first two bits are the
+        // variant's, so the index begins behind the first byte.
+        let [b, c, d] = [16, 8, 0].map(|shift| (self.index >> shift) as u8 ^ 0x80);
+        let [v, w, x, y] = self.node;
         self.index += 1;
-        let uuid = timeuuid(self.ticks, [a, b, c, d, w, x, y, z]);
-        let uuid = uuid.try_into().map_err(|_| Error::server("a timeuuid has 16 bytes"))?;
+        let uuid = timeuuid_at(self.ticks, [0, b, c, d, v, w, x, y]);
         Ok(path::list(&uuid)?)
     }
 }

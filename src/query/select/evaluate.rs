@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use cql_lite::ast::CellInfoKind;
+use cql_lite::types::functions::aggregates::Aggregate;
 use cql_lite::types::order::compare;
 use cql_lite::types::{CqlType, frames};
 use helenus_platform::codec::Put;
@@ -13,7 +14,6 @@ use crate::error::{Error, Result};
 use crate::query::row::{CellInfo, CurrentRow, RowShape};
 use crate::query::term::{Bound, Environment, Term, assemble};
 
-use super::aggregate::Accumulator;
 use super::selector::Selector;
 
 /// A selector whose terms have values: what a running SELECT computes.
@@ -80,7 +80,7 @@ pub(super) struct Evaluator<'a> {
     pub(super) now: i64,
     pub(super) random: &'a dyn Random,
     /// Results of aggregates, when a group ends.
-    pub(super) aggregates: &'a [Accumulator],
+    pub(super) aggregates: &'a [Aggregate],
 }
 
 type Evaluated<'a> = Option<Cow<'a, [u8]>>;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cql_lite::types::functions::aggregates::Aggregate;
 use cql_lite::wire::{EncodedColumns, ResponseWriter};
 use helenus_platform::codec::Reader;
 use helenus_storage::model::{ColumnSet, LogPosition, PartitionKey, PositionRange, Slice};
@@ -19,7 +20,6 @@ use crate::query::term::{Bound, Environment, Term};
 use crate::schema::{Schema, TableSource};
 
 use super::SelectPlan;
-use super::aggregate::Accumulator;
 use super::evaluate::BoundTerms;
 use super::paging::PagingState;
 use super::selector::Selector;
@@ -86,9 +86,25 @@ impl SelectExecution {
             let after = execution.progress.last.clone();
             execution.open_view(services, schema, after)?;
         }
+        execution.warn(writer);
         let changed = request.new_metadata_id();
         writer.begin_rows(encoded, request.options.skip_metadata, changed);
         Ok(execution)
+    }
+
+    fn warn(&self, writer: &mut ResponseWriter<'_>) {
+        if self.plan.aggregates.is_none() {
+            return;
+        }
+        match &self.plan.restrictions.partition {
+            PartitionRestriction::None => {
+                writer.warn("Aggregation query used without partition key");
+            }
+            partition if partition.has_in() => {
+                writer.warn("Aggregation query used on multiple partition keys (IN restriction)");
+            }
+            _ => {}
+        }
     }
 
     /// Goes on where an earlier page ended.
@@ -292,7 +308,7 @@ fn progress(plan: &SelectPlan, limits: Limits, environment: &Environment<'_>) ->
         filters: filters.collect::<Result<_>>()?,
         terms: BoundTerms::new(&plan.outputs, environment)?,
         limits,
-        accumulators: accumulators(&plan.outputs),
+        accumulators: plan.start_aggregates(),
         sorter: Sorter::default(),
         emitted: 0,
         in_partition: 0,
@@ -308,29 +324,18 @@ fn progress(plan: &SelectPlan, limits: Limits, environment: &Environment<'_>) ->
     })
 }
 
-fn accumulators(outputs: &[Selector]) -> Vec<Accumulator> {
-    let mut found = Vec::new();
-    outputs.iter().for_each(|output| collect_accumulators(output, &mut found));
-    found.sort_by_key(|(index, _)| *index);
-    found.into_iter().map(|(_, accumulator)| accumulator).collect()
-}
-
-fn collect_accumulators(selector: &Selector, found: &mut Vec<(usize, Accumulator)>) {
+fn collect_aggregates(selector: &Selector, found: &mut Vec<(usize, Aggregate)>) {
     match selector {
-        Selector::Aggregate { kind, argument, index, .. } => {
-            let ty = argument.as_ref().map(|argument| argument.ty());
-            let ty = ty.unwrap_or(cql_lite::types::CqlType::Bigint);
-            found.push((*index, Accumulator::new(*kind, ty)));
-        }
+        Selector::Aggregate { function, index, .. } => found.push((*index, function.start())),
         Selector::Call(call) => {
-            call.arguments.iter().for_each(|part| collect_accumulators(part, found));
+            call.arguments.iter().for_each(|part| collect_aggregates(part, found));
         }
         Selector::Composite { parts, .. } => {
-            parts.iter().for_each(|part| collect_accumulators(part, found));
+            parts.iter().for_each(|part| collect_aggregates(part, found));
         }
         Selector::Field { base, .. }
         | Selector::Element { base, .. }
-        | Selector::Slice { base, .. } => collect_accumulators(base, found),
+        | Selector::Slice { base, .. } => collect_aggregates(base, found),
         Selector::Column { .. } | Selector::Term { .. } | Selector::Info { .. } => {}
     }
 }
@@ -383,6 +388,14 @@ fn command(
 }
 
 impl SelectPlan {
+    /// All aggregates, over nothing yet.
+    pub(super) fn start_aggregates(&self) -> Vec<Aggregate> {
+        let mut found = Vec::new();
+        self.outputs.iter().for_each(|output| collect_aggregates(output, &mut found));
+        found.sort_by_key(|(index, _)| *index);
+        found.into_iter().map(|(_, aggregate)| aggregate).collect()
+    }
+
     fn column_set(&self) -> ColumnSet {
         self.shape.column_set()
     }

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use cql_lite::ast::{self, CellInfoKind, PathStep};
+use cql_lite::ast::{self, CellInfoKind, PathStep, SelectorSequence};
 use cql_lite::types::CqlType;
+use cql_lite::types::functions::aggregates::{AggregateFunction, Aggregation};
+use cql_lite::types::functions::{Argument, ArgumentKind, cast};
 use cql_lite::types::text::exact_type;
 
 use crate::error::{Error, Result};
-use crate::query::function::{Argument, Call, resolve};
+use crate::query::function::{
+    Call, Function, argument_kind, negation, operation, operator, resolve,
+};
 use crate::query::restriction::{ColumnRef, find_column};
-use crate::query::term::{Assignment, Receiver, Term, TermCompiler};
+use crate::query::term::{Receiver, Term, TermCompiler};
 use crate::query::type_name;
 use crate::schema::Table;
-
-use super::aggregate::AggregateKind;
 
 /// A compiled expression over columns.
 #[derive(Debug, Clone)]
@@ -82,13 +84,13 @@ pub(crate) enum Selector {
     /// An aggregate's result for the group of rows that ends.
     Aggregate {
         /// Which aggregate.
-        kind: AggregateKind,
+        function: Box<AggregateFunction>,
         /// What is aggregated; none: rows.
         argument: Option<Box<Selector>>,
         /// Its place among the plan's aggregates.
         index: usize,
-        /// The type of the result.
-        ty: CqlType,
+        /// The name it was called by.
+        name: String,
     },
 }
 
@@ -101,9 +103,9 @@ impl Selector {
             | Selector::Composite { ty, .. }
             | Selector::Field { ty, .. }
             | Selector::Element { ty, .. }
-            | Selector::Slice { ty, .. }
-            | Selector::Aggregate { ty, .. } => ty.clone(),
-            Selector::Call(call) => call.function.returns.clone(),
+            | Selector::Slice { ty, .. } => ty.clone(),
+            Selector::Aggregate { function, .. } => function.returns.clone().frozen(),
+            Selector::Call(call) => call.function.returns().clone(),
             Selector::Info { kind, list, .. } => {
                 let ty = match kind {
                     CellInfoKind::Ttl => CqlType::Int,
@@ -123,40 +125,6 @@ pub(super) struct SelectorCompiler<'c, 's> {
     pub(super) aggregates: usize,
 }
 
-/// A selector that is an argument: compiled if it can be without knowing for what.
-struct SelectorArgument<'a> {
-    compiled: Option<Selector>,
-    written: &'a ast::Selector,
-    terms: &'a TermCompiler<'a>,
-}
-
-impl Argument for SelectorArgument<'_> {
-    fn assignment(&self, ty: &CqlType) -> Assignment {
-        match (&self.compiled, self.written) {
-            (_, ast::Selector::Term(term)) => self.terms.assignment(term, ty),
-            (Some(selector), _) => {
-                let own = selector.ty();
-                if own.unfrozen() == ty.unfrozen() {
-                    Assignment::Exact
-                } else if ty.is_value_compatible_with(&own) {
-                    Assignment::Weak
-                } else {
-                    Assignment::No
-                }
-            }
-            (None, _) => Assignment::Weak,
-        }
-    }
-
-    fn known_type(&self) -> Option<CqlType> {
-        self.compiled.as_ref().map(Selector::ty)
-    }
-
-    fn text(&self) -> String {
-        self.written.to_string()
-    }
-}
-
 impl SelectorCompiler<'_, '_> {
     /// Compiles an expression; `wanted`: the type that it is for, if one is known.
     pub(super) fn compile(
@@ -170,7 +138,7 @@ impl SelectorCompiler<'_, '_> {
                 Ok(Selector::Column { column, ty: found.ty.clone() })
             }
             ast::Selector::Term(term) => self.term(term, wanted),
-            ast::Selector::CountRows(_) => self.aggregate(AggregateKind::Count, None),
+            ast::Selector::CountRows(_) => self.aggregate("count", Aggregation::Count, None),
             ast::Selector::CellInfo(info) => self.info(info),
             ast::Selector::Function(call) => self.call(call),
             ast::Selector::TypeHint(hint) => {
@@ -191,11 +159,9 @@ impl SelectorCompiler<'_, '_> {
                 }
                 Ok(base)
             }
-            ast::Selector::Cast(_) | ast::Selector::Arithmetic(_) | ast::Selector::Negate(_) => {
-                Err(Error::invalid(format!(
-                    "the expression {selector} is not supported in a selection"
-                )))
-            }
+            ast::Selector::Cast(cast) => self.cast(cast),
+            ast::Selector::Arithmetic(chain) => self.arithmetic(chain, wanted),
+            ast::Selector::Negate(negate) => self.negation(negate, wanted),
         }
     }
 
@@ -209,11 +175,27 @@ impl SelectorCompiler<'_, '_> {
         Ok(Selector::Term { term: self.terms.compile(term, &receiver)?, ty })
     }
 
-    fn aggregate(&mut self, kind: AggregateKind, argument: Option<Selector>) -> Result<Selector> {
-        let ty = kind.result_type(argument.as_ref().map(Selector::ty).as_ref())?;
+    fn aggregate(
+        &mut self,
+        name: &str,
+        aggregation: Aggregation,
+        argument: Option<Selector>,
+    ) -> Result<Selector> {
+        let ty = argument.as_ref().map(Selector::ty);
+        let Some(function) = AggregateFunction::new(aggregation, ty.as_ref()) else {
+            let ty = ty.map_or_else(String::new, |ty| ty.to_string());
+            return Err(Error::invalid(format!(
+                "Invalid call to function {name}, none of its type signatures match (given: {ty})"
+            )));
+        };
         let index = self.aggregates;
         self.aggregates += 1;
-        Ok(Selector::Aggregate { kind, argument: argument.map(Box::new), index, ty })
+        Ok(Selector::Aggregate {
+            function: Box::new(function),
+            argument: argument.map(Box::new),
+            index,
+            name: name.to_owned(),
+        })
     }
 
     fn info(&mut self, info: &ast::CellInfo) -> Result<Selector> {
@@ -235,61 +217,94 @@ impl SelectorCompiler<'_, '_> {
         Ok(Selector::Info { kind: info.kind, column, list })
     }
 
+    /// What is known of an expression before it is known what it is for: compiled, unless it is
+    /// a term that can be of several types.
+    fn argument(&mut self, written: &ast::Selector) -> Result<(Argument, Option<Selector>)> {
+        let term = match written {
+            ast::Selector::Term(term) => Some(term),
+            ast::Selector::Parenthesized(SelectorSequence { elements, .. }) => {
+                match elements.as_slice() {
+                    [single @ ast::Selector::Term(_)] => return self.argument(single),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        if let Some(term) = term {
+            let kind = argument_kind(self.terms.schema, self.terms.keyspace, term)?;
+            let text = match term {
+                ast::Term::Literal(literal) => literal.text.clone(),
+                other => other.to_string(),
+            };
+            return Ok((Argument { kind, text }, None));
+        }
+        // A literal of constants is whatever the function wants: a list or a vector.
+        let constants = |elements: &[ast::Selector]| {
+            elements.iter().all(|element| matches!(element, ast::Selector::Term(_)))
+        };
+        if let ast::Selector::List(list) | ast::Selector::Set(list) = written
+            && constants(&list.elements)
+        {
+            let argument = Argument { kind: ArgumentKind::Untyped, text: written.to_string() };
+            return Ok((argument, None));
+        }
+        let compiled = self.compile(written, None)?;
+        let kind = ArgumentKind::Typed(compiled.ty());
+        Ok((Argument { kind, text: written.to_string() }, Some(compiled)))
+    }
+
+    /// The compiled argument, for a parameter of this type.
+    fn passed(
+        &mut self,
+        written: &ast::Selector,
+        compiled: Option<Selector>,
+        ty: &CqlType,
+    ) -> Result<Selector> {
+        match compiled {
+            Some(selector) => Ok(selector),
+            None => self.compile(written, Some(ty)),
+        }
+    }
+
     fn call(&mut self, call: &ast::SelectorCall) -> Result<Selector> {
         let name = call.name.name.as_str();
-        if let Some(kind) = AggregateKind::named(name) {
-            return self.aggregate_call(kind, call);
+        if let Some(aggregation) = Aggregation::named(name) {
+            return self.aggregate_call(name, aggregation, call);
         }
+        let mut arguments = Vec::with_capacity(call.arguments.len());
         let mut compiled = Vec::with_capacity(call.arguments.len());
-        for argument in &call.arguments {
-            let is_term = matches!(argument, ast::Selector::Term(_));
-            compiled.push(if is_term { None } else { Some(self.compile(argument, None)?) });
+        for written in &call.arguments {
+            let (argument, selector) = self.argument(written)?;
+            arguments.push(argument);
+            compiled.push(selector);
         }
         let key: Vec<CqlType> = self.table.partition_key.iter().map(|c| c.ty.clone()).collect();
-        let function = {
-            let arguments: Vec<SelectorArgument<'_>> = call
-                .arguments
-                .iter()
-                .zip(&compiled)
-                .map(|(written, compiled)| SelectorArgument {
-                    compiled: compiled.clone(),
-                    written,
-                    terms: self.terms,
-                })
-                .collect();
-            let arguments: Vec<&dyn Argument> =
-                arguments.iter().map(|argument| argument as &dyn Argument).collect();
-            resolve(name, &arguments, None, &key)?
-        };
-        let mut arguments = Vec::with_capacity(compiled.len());
-        for ((compiled, written), ty) in
-            compiled.into_iter().zip(&call.arguments).zip(&function.arguments)
-        {
-            arguments.push(match compiled {
-                Some(selector) => selector,
-                None => self.compile(written, Some(ty))?,
-            });
+        let function = resolve(name, &arguments, None, &key)?;
+        let types = function.arguments().to_vec();
+        let mut passed = Vec::with_capacity(compiled.len());
+        for ((compiled, written), ty) in compiled.into_iter().zip(&call.arguments).zip(types) {
+            passed.push(self.passed(written, compiled, &ty)?);
         }
-        Ok(Selector::Call(Box::new(Call { function: Arc::new(function), arguments })))
+        Ok(Selector::Call(Box::new(Call { function, arguments: passed })))
     }
 
     fn aggregate_call(
         &mut self,
-        kind: AggregateKind,
+        name: &str,
+        aggregation: Aggregation,
         call: &ast::SelectorCall,
     ) -> Result<Selector> {
         let [argument] = call.arguments.as_slice() else {
             return Err(Error::invalid(format!(
-                "Invalid number of arguments in call to function system.{}: 1 required but {} \
+                "Invalid number of arguments in call to function system.{name}: 1 required but {} \
                  provided",
-                kind.name(),
                 call.arguments.len()
             )));
         };
         let before = self.aggregates;
         // `count(1)` counts rows.
-        if kind == AggregateKind::Count && matches!(argument, ast::Selector::Term(_)) {
-            return self.aggregate(kind, None);
+        if aggregation == Aggregation::Count && matches!(argument, ast::Selector::Term(_)) {
+            return self.aggregate(name, aggregation, None);
         }
         let argument = self.compile(argument, None)?;
         if self.aggregates != before {
@@ -297,7 +312,55 @@ impl SelectorCompiler<'_, '_> {
                 "aggregate functions cannot be used as arguments of aggregate functions",
             ));
         }
-        self.aggregate(kind, Some(argument))
+        self.aggregate(name, aggregation, Some(argument))
+    }
+
+    fn cast(&mut self, written: &ast::SelectorCast) -> Result<Selector> {
+        let to = type_name::native_type(written.target);
+        let inner = self.compile(&written.selector, None)?;
+        let from = inner.ty();
+        let Some(function) = cast(&from, &to) else {
+            return Err(Error::invalid(format!("{from} cannot be cast to {to}")));
+        };
+        let function = Function::Scalar(Arc::new(function));
+        Ok(Selector::Call(Box::new(Call { function, arguments: vec![inner] })))
+    }
+
+    fn arithmetic(
+        &mut self,
+        chain: &ast::Arithmetic<ast::Selector>,
+        wanted: Option<&CqlType>,
+    ) -> Result<Selector> {
+        let (mut left, mut compiled) = self.argument(&chain.first)?;
+        for step in &chain.rest {
+            let (right, second) = self.argument(&step.operand)?;
+            let function = operation(operator(step.operator), &left, &right, wanted)?;
+            let [left_type, right_type] = function.arguments() else {
+                return Err(Error::server("an operator has two sides"));
+            };
+            let (left_type, right_type) = (left_type.clone(), right_type.clone());
+            let first = self.passed(&chain.first, compiled.take(), &left_type)?;
+            let second = self.passed(&step.operand, second, &right_type)?;
+            left.kind = ArgumentKind::Typed(function.returns().clone());
+            let arguments = vec![first, second];
+            compiled = Some(Selector::Call(Box::new(Call { function, arguments })));
+        }
+        match compiled {
+            Some(selector) => Ok(selector),
+            None => self.compile(&chain.first, wanted),
+        }
+    }
+
+    fn negation(
+        &mut self,
+        negate: &ast::Negate<ast::Selector>,
+        wanted: Option<&CqlType>,
+    ) -> Result<Selector> {
+        let (operand, compiled) = self.argument(&negate.operand)?;
+        let function = negation(&operand, wanted)?;
+        let ty = function.arguments().first().cloned().unwrap_or(CqlType::Empty);
+        let arguments = vec![self.passed(&negate.operand, compiled, &ty)?];
+        Ok(Selector::Call(Box::new(Call { function, arguments })))
     }
 
     fn tuple(
@@ -448,8 +511,8 @@ pub(super) fn result_name(selector: &ast::Selector, compiled: &Selector) -> Stri
         }
         (ast::Selector::Function(call), compiled) => {
             let name = match compiled {
-                Selector::Call(call) => call.function.name.clone(),
-                Selector::Aggregate { kind, .. } => format!("system.{}", kind.name()),
+                Selector::Call(call) => call.function.name(),
+                Selector::Aggregate { name, .. } => format!("system.{name}"),
                 _ => call.name.name.name.to_lowercase(),
             };
             let compiled_arguments: &[Selector] = match compiled {
@@ -470,6 +533,10 @@ pub(super) fn result_name(selector: &ast::Selector, compiled: &Selector) -> Stri
                 .collect();
             format!("{name}({})", arguments.join(", "))
         }
+        (ast::Selector::Cast(cast), _) => {
+            format!("cast({} as {})", cast.selector, cast.target.name())
+        }
+        (ast::Selector::Negate(negate), _) => format!("-{}", negate.operand),
         (other, _) => other.to_string(),
     }
 }

@@ -5,12 +5,13 @@ use helenus_platform::random::Random;
 use helenus_storage::model::{PartitionKey, RowRef, Slice};
 use helenus_storage::{Flow, Sink};
 
+use cql_lite::types::functions::aggregates::Aggregate;
+
 use crate::error::Result;
 use crate::query::restriction::RowFilter;
 use crate::query::row::CurrentRow;
 
 use super::SelectPlan;
-use super::aggregate::Accumulator;
 use super::evaluate::{BoundTerms, Evaluator};
 use super::selector::Selector;
 use super::sort::Sorter;
@@ -32,7 +33,7 @@ pub(super) struct Progress {
     pub(super) filters: Vec<RowFilter>,
     pub(super) terms: BoundTerms,
     pub(super) limits: Limits,
-    pub(super) accumulators: Vec<Accumulator>,
+    pub(super) accumulators: Vec<Aggregate>,
     pub(super) sorter: Sorter,
     /// Rows (or groups) on this page so far.
     pub(super) emitted: u64,
@@ -235,7 +236,7 @@ impl RowSink<'_, '_> {
 
     fn begin_group(&mut self, group: Vec<Option<Vec<u8>>>, row: &[u8]) -> Result<()> {
         self.progress.group = Some(group);
-        self.progress.accumulators.iter_mut().for_each(Accumulator::reset);
+        self.progress.accumulators = self.plan.start_aggregates();
         // Outputs that are no aggregates show the group's first row.
         self.progress.first_of_group = (self.progress.current.clone(), row.to_vec());
         Ok(())
@@ -261,7 +262,7 @@ impl RowSink<'_, '_> {
         Ok(())
     }
 
-    fn evaluator<'a>(&'a self, row: &'a [u8], aggregates: &'a [Accumulator]) -> Evaluator<'a> {
+    fn evaluator<'a>(&'a self, row: &'a [u8], aggregates: &'a [Aggregate]) -> Evaluator<'a> {
         Evaluator {
             shape: &self.plan.shape,
             current: &self.progress.current,
@@ -341,7 +342,7 @@ pub(super) fn write_cells(
 fn accumulate_all(
     outputs: &[Selector],
     evaluator: &Evaluator<'_>,
-    accumulators: &mut [Accumulator],
+    accumulators: &mut [Aggregate],
 ) -> Result<()> {
     let mut next_term = 0;
     for output in outputs {
@@ -353,17 +354,17 @@ fn accumulate_all(
 fn accumulate_in(
     selector: &Selector,
     evaluator: &Evaluator<'_>,
-    accumulators: &mut [Accumulator],
+    accumulators: &mut [Aggregate],
     next_term: &mut usize,
 ) -> Result<()> {
     match selector {
         Selector::Aggregate { argument, index, .. } => {
             let Some(accumulator) = accumulators.get_mut(*index) else { return Ok(()) };
-            match argument {
-                None => accumulator.add_row(),
-                Some(argument) => accumulator.add(evaluator.value(argument, next_term)?)?,
-            }
-            Ok(())
+            let value = match argument {
+                None => None,
+                Some(argument) => evaluator.value(argument, next_term)?,
+            };
+            Ok(accumulator.add(value.as_deref())?)
         }
         Selector::Call(call) => call
             .arguments

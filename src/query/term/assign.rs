@@ -1,7 +1,8 @@
 //! Whether a term as written can be assigned to a type: what Cassandra's `testAssignment` says.
 
-use cql_lite::ast::{self, LiteralKind};
+use cql_lite::ast;
 use cql_lite::types::CqlType;
+use cql_lite::types::text::{accepts_constant, exact_type};
 
 use crate::query::function;
 use crate::query::type_name;
@@ -104,45 +105,13 @@ fn is_temporal(ty: &CqlType) -> bool {
     matches!(ty, CqlType::Timestamp | CqlType::Date | CqlType::Duration)
 }
 
-/// The types that each kind of constant can be written for.
-pub(super) fn literal_assignment(literal: &ast::Literal, ty: &CqlType) -> Assignment {
-    use CqlType as T;
-    if let T::Custom(_) = ty {
-        return if literal.kind == LiteralKind::String { Assignment::Weak } else { Assignment::No };
+/// How well a constant fits a type.
+fn literal_assignment(literal: &ast::Literal, ty: &CqlType) -> Assignment {
+    if exact_type(literal.kind, &literal.text) == *ty {
+        Assignment::Exact
+    } else if accepts_constant(literal.kind, ty) {
+        Assignment::Weak
+    } else {
+        Assignment::No
     }
-    let exact = match literal.kind {
-        LiteralKind::String => matches!(ty, T::Text),
-        LiteralKind::Integer => matches!(ty, T::Int),
-        LiteralKind::Float => matches!(ty, T::Double),
-        LiteralKind::Boolean => matches!(ty, T::Boolean),
-        LiteralKind::Uuid => matches!(ty, T::Uuid),
-        LiteralKind::Hex => matches!(ty, T::Blob),
-        LiteralKind::Duration => matches!(ty, T::Duration),
-    };
-    if exact {
-        return Assignment::Exact;
-    }
-    let weak = match literal.kind {
-        LiteralKind::String => {
-            matches!(ty, T::Ascii | T::Inet | T::Date | T::Time | T::Timestamp)
-        }
-        LiteralKind::Integer => matches!(
-            ty,
-            T::Bigint
-                | T::Counter
-                | T::Date
-                | T::Decimal
-                | T::Double
-                | T::Float
-                | T::Smallint
-                | T::Time
-                | T::Timestamp
-                | T::Tinyint
-                | T::Varint
-        ),
-        LiteralKind::Float => matches!(ty, T::Decimal | T::Float),
-        LiteralKind::Uuid => matches!(ty, T::Timeuuid),
-        LiteralKind::Boolean | LiteralKind::Hex | LiteralKind::Duration => false,
-    };
-    if weak { Assignment::Weak } else { Assignment::No }
 }

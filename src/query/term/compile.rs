@@ -2,7 +2,7 @@
 
 use cql_lite::ast;
 use cql_lite::types::CqlType;
-use cql_lite::types::text::encode_constant;
+use cql_lite::types::text::{accepts_constant, encode_constant};
 use cql_lite::wire::ColumnSpec;
 
 use crate::error::{Error, Result};
@@ -10,7 +10,7 @@ use crate::query::{function, type_name};
 use crate::schema::Schema;
 
 use super::Term;
-use super::assign::{Assignment, assignment, literal_assignment};
+use super::assign::{Assignment, assignment};
 use super::evaluate::assemble;
 
 /// What a term's value is for: a column, or a place that has a name like one.
@@ -73,7 +73,6 @@ impl<'a> TermCompiler<'a> {
 
     /// Compiles a term for a receiver.
     pub(crate) fn compile(&mut self, term: &ast::Term, receiver: &Receiver) -> Result<Term> {
-        let ty = receiver.ty.unfrozen();
         match term {
             ast::Term::Null(_) => Ok(Term::Constant(None)),
             ast::Term::Marker(marker) => Ok(self.marker(marker, receiver)),
@@ -86,9 +85,8 @@ impl<'a> TermCompiler<'a> {
             ast::Term::TypeHint(hint) => self.type_hint(hint, receiver),
             ast::Term::Function(call) => function::compile_term(self, call, receiver),
             ast::Term::Cast(cast) => function::compile_cast(self, cast, receiver),
-            ast::Term::Arithmetic(_) | ast::Term::Negate(_) => {
-                function::compile_arithmetic(self, term, ty, receiver)
-            }
+            ast::Term::Arithmetic(chain) => function::compile_arithmetic(self, chain, receiver),
+            ast::Term::Negate(negate) => function::compile_negation(self, negate, receiver),
         }
     }
 
@@ -115,7 +113,7 @@ impl<'a> TermCompiler<'a> {
 
     fn literal(&mut self, literal: &ast::Literal, receiver: &Receiver) -> Result<Term> {
         let ty = receiver.ty.unfrozen();
-        if !literal_assignment(literal, ty).fits() {
+        if !accepts_constant(literal.kind, ty) {
             return Err(Error::invalid(format!(
                 "Invalid {} constant ({}) for \"{}\" of type {}",
                 literal.kind.name(),

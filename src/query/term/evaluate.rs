@@ -1,8 +1,10 @@
 //! Terms become values when a statement is executed.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
 use cql_lite::types::normalize::normalize;
+use cql_lite::types::text::json::{Json, from_json, name_of_key, parse_json};
 use cql_lite::types::validate::validate;
 use cql_lite::types::{CqlType, frames};
 use cql_lite::wire::BoundValue;
@@ -11,7 +13,7 @@ use helenus_platform::random::Random;
 use crate::error::{Error, Result};
 use crate::query::bindings::Bindings;
 
-use super::Term;
+use super::{JsonColumn, JsonSource, Term};
 
 /// What a term can depend on besides itself.
 pub(crate) struct Environment<'a> {
@@ -21,6 +23,19 @@ pub(crate) struct Environment<'a> {
     pub(crate) now: i64,
     /// Source of UUIDs.
     pub(crate) random: &'a dyn Random,
+    /// The object of INSERT JSON, once it is parsed: values by column.
+    json: OnceCell<Vec<(String, Json)>>,
+}
+
+impl<'a> Environment<'a> {
+    /// An environment of these values at this moment (microseconds since the epoch).
+    pub(crate) fn new(
+        bindings: &'a Bindings<'a>,
+        now: i64,
+        random: &'a dyn Random,
+    ) -> Environment<'a> {
+        Environment { bindings, now, random, json: OnceCell::new() }
+    }
 }
 
 /// The value of a term.
@@ -81,6 +96,7 @@ impl Term {
                 }
             },
             Term::Composite { ty, parts } => composite(ty, parts, environment),
+            Term::Json(column) => json_value(column, environment),
             Term::Call(call) => {
                 let mut arguments = Vec::with_capacity(call.arguments.len());
                 for argument in &call.arguments {
@@ -88,7 +104,7 @@ impl Term {
                         Bound::Unset => {
                             return Err(Error::invalid(format!(
                                 "Invalid unset value for argument in call to function {}",
-                                call.function.name
+                                call.function.name()
                             )));
                         }
                         other => other,
@@ -100,6 +116,58 @@ impl Term {
             }
         }
     }
+}
+
+/// The value of a column in the object of INSERT JSON.
+fn json_value(column: &JsonColumn, environment: &Environment<'_>) -> Result<Bound<'static>> {
+    let values = match environment.json.get() {
+        Some(values) => values,
+        None => {
+            let parsed = json_object(&column.source, environment)?;
+            environment.json.get_or_init(|| parsed)
+        }
+    };
+    let found = values.iter().rev().find(|(name, _)| *name == column.name);
+    let Some((_, json)) = found else {
+        return Ok(if column.keep_missing { Bound::Unset } else { Bound::Null });
+    };
+    match from_json(&column.ty, json) {
+        Ok(Some(bytes)) => Ok(Bound::Bytes(Cow::Owned(bytes))),
+        Ok(None) => Ok(Bound::Null),
+        Err(error) => Err(Error::invalid(format!(
+            "Error decoding JSON value for {}: {}",
+            column.name, error.message
+        ))),
+    }
+}
+
+fn json_object(source: &JsonSource, environment: &Environment<'_>) -> Result<Vec<(String, Json)>> {
+    let text = source.term.evaluate(environment)?;
+    let Some(bytes) = text.bytes() else {
+        return Err(Error::invalid("Got null for INSERT JSON values"));
+    };
+    let text = String::from_utf8_lossy(bytes);
+    let undecodable = |reason: &str| {
+        Error::invalid(format!(
+            "Could not decode JSON string as a map: {reason}. (String was: {text})"
+        ))
+    };
+    let entries = match parse_json(&text).map_err(|error| undecodable(&error.message))? {
+        Json::Object(entries) => entries,
+        Json::Null => return Err(Error::invalid("Got null for INSERT JSON values")),
+        _ => return Err(undecodable(&text)),
+    };
+    let mut values = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let name = name_of_key(&key);
+        if !source.columns.contains(&name) {
+            return Err(Error::invalid(format!(
+                "JSON values map contains unrecognized column: {name}"
+            )));
+        }
+        values.push((name, value));
+    }
+    Ok(values)
 }
 
 /// The value of a literal of several parts. Unset anywhere in it makes it unset.

@@ -7,11 +7,13 @@ mod assign;
 mod compile;
 mod evaluate;
 
+use std::sync::Arc;
+
 use cql_lite::types::CqlType;
 
 use super::function::Call;
 
-pub(crate) use assign::{Assignment, assignment};
+pub(crate) use assign::Assignment;
 pub(crate) use compile::{Markers, Receiver, TermCompiler};
 pub(crate) use evaluate::{Bound, Environment, assemble};
 
@@ -36,6 +38,30 @@ pub(crate) enum Term {
     },
     /// A call of a function.
     Call(Box<Call<Term>>),
+    /// A column's value in the object of INSERT JSON.
+    Json(Arc<JsonColumn>),
+}
+
+/// A column's value in the object of INSERT JSON.
+#[derive(Debug)]
+pub(crate) struct JsonColumn {
+    /// The object.
+    pub(crate) source: Arc<JsonSource>,
+    /// The column.
+    pub(crate) name: String,
+    /// Its type.
+    pub(crate) ty: CqlType,
+    /// A column that the object does not name stays as it is, instead of becoming null.
+    pub(crate) keep_missing: bool,
+}
+
+/// The object of INSERT JSON.
+#[derive(Debug)]
+pub(crate) struct JsonSource {
+    /// Its text.
+    pub(crate) term: Term,
+    /// All columns of the table: no others may be named.
+    pub(crate) columns: Vec<String>,
 }
 
 impl Term {

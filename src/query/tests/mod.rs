@@ -53,6 +53,7 @@ scripts! {
     collections
     counters
     ddl
+    functions
     lwt
     modify
     restrictions
