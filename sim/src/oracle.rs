@@ -109,6 +109,11 @@ impl Oracle {
         *unknown -= 1;
     }
 
+    /// The increment is known not to have happened.
+    pub fn refuse_increment(&mut self, counter: u64) {
+        self.counters.entry(counter).or_default().1 -= 1;
+    }
+
     /// A client was shown this count.
     pub fn observe_counter(&mut self, counter: u64, count: i64) {
         let (known, unknown) = self.counters.get(&counter).copied().unwrap_or_default();

@@ -15,12 +15,16 @@ pub(crate) const KEYS_PER_CLIENT: u64 = 8;
 /// Rows share partitions, so that there are slices to read.
 const ROWS_PER_PARTITION: u64 = 4;
 const COUNTERS: u64 = 3;
+/// The oracle counts the registers, which conditional writes raise, from here on.
+const FIRST_REGISTER: u64 = 1000;
+const REGISTERS: u64 = 2;
 
 /// The tables of a simulation.
 pub(crate) const SCHEMA: &[&str] = &[
     "CREATE KEYSPACE sim WITH replication = {'class': 'SimpleStrategy', 'replication_factor': 1}",
     "CREATE TABLE sim.rows (p bigint, c bigint, v text, PRIMARY KEY (p, c))",
     "CREATE TABLE sim.counts (k bigint PRIMARY KEY, n counter)",
+    "CREATE TABLE sim.registers (k bigint PRIMARY KEY, n bigint)",
 ];
 
 /// The statements of a client, prepared.
@@ -33,6 +37,9 @@ pub(crate) struct Statements {
     slice: Prepared,
     add: Prepared,
     count: Prepared,
+    register: Prepared,
+    raise: Prepared,
+    found: Prepared,
 }
 
 impl Statements {
@@ -47,6 +54,11 @@ impl Statements {
             slice: session.prepare("SELECT c, v FROM sim.rows WHERE p = ?").await?,
             add: session.prepare("UPDATE sim.counts SET n = n + 1 WHERE k = ?").await?,
             count: session.prepare("SELECT n FROM sim.counts WHERE k = ?").await?,
+            register: session.prepare("SELECT n FROM sim.registers WHERE k = ?").await?,
+            raise: session.prepare("UPDATE sim.registers SET n = ? WHERE k = ? IF n = ?").await?,
+            found: session
+                .prepare("INSERT INTO sim.registers (k, n) VALUES (?, 1) IF NOT EXISTS")
+                .await?,
         })
     }
 }
@@ -92,7 +104,8 @@ impl ClientTask {
                 0..40 => self.write_one().await,
                 40..50 => self.write_batch().await,
                 50..60 => self.write_if_absent().await,
-                60..70 => self.increment().await,
+                60..65 => self.increment().await,
+                65..70 => self.raise_register().await,
                 70..90 => self.read_one().await,
                 _ => self.read_slice().await,
             };
@@ -172,6 +185,25 @@ impl ClientTask {
         Ok(())
     }
 
+    /// All clients contend for the registers: an applied write counts, another one does not.
+    async fn raise_register(&self) -> Result<(), Error> {
+        let Shared { session, statements, .. } = &self.shared;
+        let register = FIRST_REGISTER + self.random.below(REGISTERS);
+        let k = place(register * ROWS_PER_PARTITION).0;
+        let before = session.execute(&statements.register, &[&k]).await?.bigint(0, 0);
+        locked(&self.shared.oracle).begin_increment(register);
+        let rows = match before {
+            Some(n) => session.execute(&statements.raise, &[&(n + 1), &k, &n]).await?,
+            None => session.execute(&statements.found, &[&k]).await?,
+        };
+        let mut oracle = locked(&self.shared.oracle);
+        match rows.boolean(0, 0) {
+            Some(true) => oracle.acknowledge_increment(register),
+            _ => oracle.refuse_increment(register),
+        }
+        Ok(())
+    }
+
     async fn read_one(&self) -> Result<(), Error> {
         let mine = self.random.chance(0.5);
         let client = if mine { self.number } else { self.random.below(self.clients) };
@@ -230,7 +262,10 @@ impl Shared {
         let counters = locked(&self.oracle).counters();
         for counter in counters {
             let k = place(counter * ROWS_PER_PARTITION).0;
-            let rows = self.session.execute(&self.statements.count, &[&k]).await?;
+            let is_register = counter >= FIRST_REGISTER;
+            let Statements { register, count, .. } = &self.statements;
+            let select = if is_register { register } else { count };
+            let rows = self.session.execute(select, &[&k]).await?;
             locked(&self.oracle).observe_counter(counter, rows.bigint(0, 0).unwrap_or(0));
         }
         Ok(())

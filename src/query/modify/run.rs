@@ -231,6 +231,11 @@ impl ModifyExecution {
             self.answer_not_applied(services, writer)?;
             return Ok(Some(self.reads.newest()));
         }
+        if conditional {
+            // Given out under the locks: of two conditional writes, the one that comes second has
+            // the larger timestamp. What a client brings is for writes without conditions.
+            self.times.timestamp = services.timestamps.next();
+        }
         let random: &dyn Random = &*services.random;
         let mut mutations = MutationSet::default();
         for (plan, bindings, keyspace) in &self.statements {
