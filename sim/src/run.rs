@@ -89,6 +89,7 @@ pub fn run(options: Options) -> Report {
         oracle: Arc::default(),
         batches: Arc::default(),
     };
+    simulation.disk.set_cold(0.5);
     for round in 0..options.rounds {
         if !simulation.round(round) {
             break;
@@ -109,9 +110,10 @@ impl Simulation {
             durability: self.options.durability,
             sync_period: Duration::from_millis(50),
             segment_bytes: 1 << 16,
-            memtable_flush_bytes: 16 << 10,
+            memtable_flush_bytes: 8 << 10,
             memtable_total_bytes: 1 << 20,
-            block_cache_bytes: 64 << 10,
+            // Small, so that reads wait for the disk and overlap.
+            block_cache_bytes: 4 << 10,
             ..Config::default()
         }
     }
@@ -196,7 +198,11 @@ impl Simulation {
         if way == 3 {
             let closing = node.clone();
             return match self.block_on(async move { closing.close().await }) {
-                Ok(Ok(())) => self.die(),
+                Ok(Ok(())) => {
+                    // The pool's workers end as they do in a process that waits for them.
+                    self.runtime.run_for(Duration::from_millis(20));
+                    self.die()
+                }
                 Ok(Err(error)) => self.fail(format!("round {round}: stopping: {error}")),
                 Err(stuck) => {
                     self.fail(format!("round {round}: stopping: {stuck}: {:?}", self.runtime))
