@@ -102,7 +102,7 @@ fn main() {
                     Err(error) if error.to_string().contains("memory") => {
                         std::thread::sleep(Duration::from_millis(5));
                     }
-                    Err(error) => Err(error).unwrap(),
+                    Err(error) => unreachable!("{error}"),
                 }
             }
         }
