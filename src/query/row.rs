@@ -35,6 +35,8 @@ pub(crate) struct RowShape {
     /// Slot of a column by its index in the table; `usize::MAX` for those not needed.
     static_slots: Vec<usize>,
     regular_slots: Vec<usize>,
+    /// What storage has to hand over.
+    column_set: ColumnSet,
 }
 
 impl RowShape {
@@ -56,18 +58,27 @@ impl RowShape {
                 ty: column.ty.clone(),
                 info: info.contains(&ColumnRef { kind, index: *index }),
             };
-            (chosen.iter().map(slot).collect(), slots)
+            (chosen.iter().map(slot).collect::<Vec<Slot>>(), slots)
         };
         let (statics, static_slots) = pick(ColumnKind::Static, &table.statics);
         let (regulars, regular_slots) = pick(ColumnKind::Regular, &table.regulars);
         let clustering = table.clustering.iter().map(|c| (c.ty.clone(), c.descending)).collect();
         let key_columns = table.partition_key.len();
-        RowShape { key_columns, clustering, statics, regulars, static_slots, regular_slots }
+        let column_set = ColumnSet::of(statics.iter().chain(&regulars).map(|slot| slot.id));
+        RowShape {
+            column_set,
+            key_columns,
+            clustering,
+            statics,
+            regulars,
+            static_slots,
+            regular_slots,
+        }
     }
 
     /// The columns that storage has to hand over.
     pub(crate) fn column_set(&self) -> ColumnSet {
-        ColumnSet::of(self.statics.iter().chain(&self.regulars).map(|slot| slot.id))
+        self.column_set.clone()
     }
 
     fn slot(&self, column: ColumnRef) -> usize {

@@ -12,6 +12,7 @@ mod operation;
 mod plan;
 mod read;
 mod run;
+mod simple;
 mod update;
 mod write;
 

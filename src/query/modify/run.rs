@@ -66,13 +66,13 @@ pub(crate) enum Begun {
 fn context<'a>(
     environment: &'a Environment<'a>,
     times: WriteTimes,
-    services: &Services,
+    services: &'a Services,
 ) -> WriteContext<'a> {
     WriteContext {
         environment,
         timestamp: times.timestamp,
         now_seconds: times.now_seconds,
-        list_moment: services.timestamps.next(),
+        timestamps: &services.timestamps,
         counter_id: services.counter_id,
     }
 }
@@ -94,6 +94,20 @@ pub(crate) fn begin(
     writer: &mut ResponseWriter<'_>,
 ) -> Result<Begun> {
     let random: &dyn Random = &*services.random;
+    if let ([statement], None) = (statements, batch)
+        && statement.plan.is_simple()
+    {
+        let environment = Environment::new(&statement.bindings, times.now, random);
+        let keyspace = keyspace_of(schema, &statement.plan.table)?;
+        let context = context(&environment, times, services);
+        let mutation = statement.plan.write_simple(keyspace, &context)?;
+        let position = match &mutation {
+            Some(mutation) => Some(write_records(services, &[mutation])?),
+            None => None,
+        };
+        writer.void();
+        return Ok(Begun::Done(position));
+    }
     let mut reads = Reads::default();
     if !statements.iter().any(|statement| statement.plan.reads()) {
         let mut mutations = MutationSet::default();
@@ -103,7 +117,7 @@ pub(crate) fn begin(
             let context = context(&environment, times, services);
             statement.plan.write(keyspace, &context, &mut reads, &mut mutations)?;
         }
-        let position = store(services, mutations, batch, writer, &tables(statements))?;
+        let position = store(services, mutations, batch, writer, &|| tables(statements))?;
         writer.void();
         return Ok(Begun::Done(position));
     }
@@ -154,8 +168,12 @@ fn check_conditional(plan: &ModifyPlan, batch: bool) -> Result<()> {
 }
 
 fn tables(statements: &[WriteStatement<'_>]) -> Vec<String> {
-    let name = |table: &Table| format!("{}.{}", table.keyspace, table.name);
-    let mut names: Vec<String> = statements.iter().map(|s| name(&s.plan.table)).collect();
+    names(statements.iter().map(|statement| &*statement.plan.table))
+}
+
+/// The full names of tables, each once.
+fn names<'t>(tables: impl Iterator<Item = &'t Table>) -> Vec<String> {
+    let mut names: Vec<String> = tables.map(|t| format!("{}.{}", t.keyspace, t.name)).collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -167,19 +185,24 @@ fn store(
     mutations: MutationSet,
     batch: Option<BatchKind>,
     writer: &mut ResponseWriter<'_>,
-    tables: &[String],
+    tables: &dyn Fn() -> Vec<String>,
 ) -> Result<Option<LogPosition>> {
     let partitions = mutations.len();
     let encoded = mutations.finish()?;
     if let Some(kind) = batch {
-        check_size(services, kind, &encoded, partitions, tables, writer)?;
+        check_size(services, kind, &encoded, partitions, &tables(), writer)?;
     }
     if encoded.is_empty() {
         return Ok(None);
     }
     let records: Vec<&[u8]> = encoded.iter().map(Vec::as_slice).collect();
-    match services.engine.write(&records)? {
-        Write::Done { position, .. } => Ok(Some(position)),
+    write_records(services, &records).map(Some)
+}
+
+/// Hands encoded mutations to the engine, all or none.
+fn write_records(services: &Services, records: &[&[u8]]) -> Result<LogPosition> {
+    match services.engine.write(records)? {
+        Write::Done { position, .. } => Ok(position),
         Write::Full => Err(Error::overloaded(
             "memory for writes is exhausted until a flush has ended; try again later",
         )),
@@ -244,10 +267,7 @@ impl ModifyExecution {
             let context = context(&environment, self.times, services);
             plan.write(*keyspace, &context, &mut self.reads, &mut mutations)?;
         }
-        let statements = self.statements.iter();
-        let tables: Vec<String> = statements
-            .map(|(plan, ..)| format!("{}.{}", plan.table.keyspace, plan.table.name))
-            .collect();
+        let tables = || names(self.statements.iter().map(|(plan, ..)| &*plan.table));
         let position = store(services, mutations, self.batch, writer, &tables)?;
         if conditional {
             self.answer_applied(writer);

@@ -10,6 +10,7 @@ use helenus_storage::model::{
     Cell, Deletion, KeyspaceId, Liveness, MutationBuilder, PartitionKey, RowBuilder,
 };
 
+use crate::coordinator::Timestamps;
 use crate::error::{Error, Result};
 use crate::query::number::to_i64;
 use crate::query::restriction::{partition_keys, row_keys, slices};
@@ -28,8 +29,8 @@ pub(crate) struct WriteContext<'a> {
     pub(crate) timestamp: i64,
     /// Seconds since the epoch: when deletions happen and expiry is counted from.
     pub(crate) now_seconds: i64,
-    /// A moment that no other request has, for the places of list elements: microseconds.
-    pub(crate) list_moment: i64,
+    /// Gives the moments, which no other request has, that list elements are added at.
+    pub(crate) timestamps: &'a Timestamps,
     /// The shard that increments go to.
     pub(crate) counter_id: CounterId,
 }
@@ -71,14 +72,14 @@ impl MutationSet {
 
 /// Times of one statement.
 #[derive(Debug, Clone, Copy)]
-struct Times {
-    timestamp: i64,
-    ttl: u32,
-    now_seconds: i64,
+pub(super) struct Times {
+    pub(super) timestamp: i64,
+    pub(super) ttl: u32,
+    pub(super) now_seconds: i64,
 }
 
 impl Times {
-    fn expiry(&self) -> i64 {
+    pub(super) fn expiry(&self) -> i64 {
         self.now_seconds.saturating_add(i64::from(self.ttl))
     }
 
@@ -134,7 +135,7 @@ impl ModifyPlan {
         rows.iter().map(|values| Ok(position(&self.table, values)?.0)).collect()
     }
 
-    fn times(&self, context: &WriteContext<'_>) -> Result<Times> {
+    pub(super) fn times(&self, context: &WriteContext<'_>) -> Result<Times> {
         let timestamp = match &self.timestamp {
             None => context.timestamp,
             Some(term) => timestamp_value(term, context.environment)?.unwrap_or(context.timestamp),
@@ -184,12 +185,13 @@ impl ModifyPlan {
                     let (position, spelling) = position(&self.table, &values)?;
                     let mut row = RowBuilder::new();
                     let scope = Scope { position: Some(&position), ..scope };
+                    // The spelling stands before the cells, but alone it makes no row.
+                    if let Some(spelling) = spelling {
+                        row.spelling(&spelling);
+                    }
                     self.fill_row(&mut row, times, context, &scope, reads)?;
                     if row.is_empty() {
                         continue;
-                    }
-                    if let Some(spelling) = spelling {
-                        row.spelling(&spelling);
                     }
                     table.row(&position, &row.finish()?);
                 }
@@ -524,7 +526,7 @@ const MIRROR_TICKS: i64 = 1_262_304_000 * 10_000_000;
 
 impl ListPaths {
     fn new(context: &WriteContext<'_>, at_front: bool) -> ListPaths {
-        let moment = context.list_moment.wrapping_mul(10);
+        let moment = context.timestamps.next().wrapping_mul(10);
         let ticks =
             if at_front { MIRROR_TICKS.wrapping_mul(2).wrapping_sub(moment) } else { moment };
         let chance = context.environment.random.next_u64();

@@ -19,25 +19,25 @@ pub(crate) fn key_of(bytes: &[u8]) -> PartitionKey {
     PartitionKey { token: Token(murmur3::token(bytes)), key: Slice::copy(bytes) }
 }
 
-/// Appends the serialized key of these components; checks what Cassandra checks of a key.
-pub(crate) fn compose_key(table: &Table, components: &[&[u8]], out: &mut Vec<u8>) -> Result<()> {
-    debug_assert_eq!(table.partition_key.len(), components.len());
-    let bytes = match components {
-        [single] => {
-            if single.is_empty() {
-                return Err(Error::invalid("Key may not be empty"));
-            }
-            if single.len() > partition_key::PARTITION_KEY_BYTES_MAX {
-                let error = partition_key::PartitionKeyError::TooLong(single.len());
-                return Err(Error::invalid(error.to_string()));
-            }
-            out.extend_from_slice(single);
-            return Ok(());
-        }
-        several => partition_key::compose(several),
-    };
-    out.extend_from_slice(&bytes.map_err(|error| Error::invalid(error.to_string()))?);
+/// Checks what Cassandra checks of a key of one component.
+fn check_single(bytes: &[u8]) -> Result<()> {
+    if bytes.is_empty() {
+        return Err(Error::invalid("Key may not be empty"));
+    }
+    if bytes.len() > partition_key::PARTITION_KEY_BYTES_MAX {
+        let error = partition_key::PartitionKeyError::TooLong(bytes.len());
+        return Err(Error::invalid(error.to_string()));
+    }
     Ok(())
+}
+
+/// The key of these components.
+fn compose_key(components: &[&[u8]]) -> Result<PartitionKey> {
+    if let [single] = components {
+        check_single(single)?;
+    }
+    let bytes = partition_key::compose(components);
+    Ok(key_of(&bytes.map_err(|error| Error::invalid(error.to_string()))?))
 }
 
 /// The partitions that the values of the key's components name: without duplicates, in the order
@@ -47,6 +47,16 @@ pub(crate) fn partition_keys(
     parts: &[KeyPart],
     environment: &Environment<'_>,
 ) -> Result<Vec<PartitionKey>> {
+    if let ([KeyPart::One(term)], [column]) = (parts, table.partition_key.as_slice()) {
+        return match term.evaluate(environment)? {
+            Bound::Bytes(bytes) => {
+                check_single(&bytes)?;
+                Ok(vec![key_of(&bytes)])
+            }
+            Bound::Null => Err(null_value(&column.name)),
+            Bound::Unset => Err(unset_value(&column.name)),
+        };
+    }
     let mut keys: Vec<Vec<Vec<u8>>> = vec![Vec::new()];
     for (part, column) in parts.iter().zip(&table.partition_key) {
         let mut values = match part {
@@ -79,9 +89,7 @@ pub(crate) fn partition_keys(
     }
     let composed = keys.iter().map(|components| {
         let components: Vec<&[u8]> = components.iter().map(Vec::as_slice).collect();
-        let mut bytes = Vec::new();
-        compose_key(table, &components, &mut bytes)?;
-        Ok(key_of(&bytes))
+        compose_key(&components)
     });
     composed.collect()
 }

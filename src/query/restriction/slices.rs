@@ -85,6 +85,17 @@ impl ClusteringPart {
         ClusteringPart { first, kind }
     }
 
+    /// The value of the one column that it fixes, if that is what it does.
+    pub(crate) fn single_term(&self) -> Option<&Term> {
+        match &self.kind {
+            PartKind::Equal { term: TupleTerm::Parts(parts), .. } => match parts.as_slice() {
+                [term] => Some(term),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// The position after the last column.
     pub(crate) fn end(&self) -> usize {
         let count = match &self.kind {
@@ -183,12 +194,35 @@ fn alternatives(
     }
 }
 
+/// The one range of parts that each fix one column, if that is what all of them do.
+fn single_range(
+    parts: &[ClusteringPart],
+    columns: &[Column],
+    environment: &Environment<'_>,
+) -> Result<Option<PositionRange>> {
+    let mut prefix = Vec::new();
+    for (part, column) in parts.iter().zip(columns) {
+        let Some(term) = part.single_term() else { return Ok(None) };
+        match term.evaluate(environment)? {
+            Bound::Bytes(bytes) => {
+                encode_component(&column.ty, Some(&bytes), column.descending, &mut prefix)?;
+            }
+            Bound::Null => return Err(null_value(&column.name)),
+            Bound::Unset => return Err(unset_value(&column.name)),
+        }
+    }
+    Ok(Some(PositionRange::of_prefix(&prefix)))
+}
+
 /// The ranges of positions that the parts allow: ascending, disjoint, not touching.
 pub(crate) fn slices(
     parts: &[ClusteringPart],
     columns: &[Column],
     environment: &Environment<'_>,
 ) -> Result<Vec<PositionRange>> {
+    if let Some(range) = single_range(parts, columns, environment)? {
+        return Ok(vec![range]);
+    }
     let mut prefixes: Vec<Vec<u8>> = vec![Vec::new()];
     let mut ranges = None;
     for part in parts {

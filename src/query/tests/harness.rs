@@ -118,6 +118,16 @@ impl Node {
         Node { services, keyspace: Mutex::new(None) }
     }
 
+    /// A node with a keyspace `ks`, in use.
+    pub(super) fn with_keyspace() -> Node {
+        let node = Node::new();
+        let statement = "CREATE KEYSPACE ks WITH replication = \
+            {'class': 'SimpleStrategy', 'replication_factor': 1}";
+        node.run(statement).unwrap();
+        node.use_keyspace("ks");
+        node
+    }
+
     pub(super) fn use_keyspace(&self, name: &str) {
         *self.keyspace.lock().unwrap() = Some(name.to_owned());
     }

@@ -18,17 +18,19 @@
 
 mod harness;
 mod paging;
+mod prepared;
 
 use harness::Node;
 
+/// A schema with a keyspace `ks` and what these statements make in it.
+pub(super) fn schema_of(statements: &[&str]) -> std::sync::Arc<crate::schema::Schema> {
+    let node = Node::with_keyspace();
+    statements.iter().for_each(|statement| drop(node.run(statement).unwrap()));
+    node.services.metadata.schema()
+}
+
 fn run_script(name: &str, script: &str) {
-    let node = Node::new();
-    node.run(
-        "CREATE KEYSPACE ks WITH replication = \
-        {'class': 'SimpleStrategy', 'replication_factor': 1}",
-    )
-    .unwrap();
-    node.use_keyspace("ks");
+    let node = Node::with_keyspace();
     let mut failures = Vec::new();
     for case in harness::cases(script) {
         if let Err(failure) = node.check(&case) {

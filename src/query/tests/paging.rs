@@ -28,13 +28,7 @@ fn pages(node: &Node, cql: &str, size: i32) -> (Vec<String>, Vec<usize>) {
 
 #[test]
 fn pages_put_together_are_the_whole() {
-    let node = Node::new();
-    node.run(
-        "CREATE KEYSPACE ks WITH replication = \
-         {'class': 'SimpleStrategy', 'replication_factor': 1}",
-    )
-    .unwrap();
-    node.use_keyspace("ks");
+    let node = Node::with_keyspace();
     node.run("CREATE TABLE t (k int, c int, s int static, v int, PRIMARY KEY (k, c))").unwrap();
     for k in 0..7 {
         if k % 3 == 0 {
