@@ -4,6 +4,7 @@
 
 mod bindings;
 pub mod ddl;
+mod describe;
 mod execution;
 mod function;
 mod modify;

@@ -28,6 +28,7 @@ pub(crate) enum Plan {
     Batch(BatchPlan),
     Use(String),
     Truncate(Arc<Table>),
+    Describe(ast::Describe),
     /// Planned when it is run, against the schema of that moment.
     Ddl(Box<Statement>),
 }
@@ -104,7 +105,7 @@ impl Prepared {
             Plan::Modify(plan) => same(&plan.table),
             Plan::Batch(batch) => batch.statements.iter().all(|plan| same(&plan.table)),
             Plan::Truncate(table) => same(table),
-            Plan::Use(_) | Plan::Ddl(_) => true,
+            Plan::Use(_) | Plan::Describe(_) | Plan::Ddl(_) => true,
         }
     }
 }
@@ -176,9 +177,7 @@ pub fn prepare(schema: &Schema, keyspace: Option<&str>, text: &str) -> Result<Pr
         Statement::Batch(batch) => {
             batch_plan(schema, keyspace, batch, &mut markers, &mut key_indexes)?
         }
-        Statement::Describe(_) => {
-            return Err(Error::syntax("DESCRIBE is not supported yet"));
-        }
+        Statement::Describe(describe) => Plan::Describe(describe),
         ddl_statement => {
             debug_assert!(ddl::is_ddl(&ddl_statement));
             Plan::Ddl(Box::new(ddl_statement))

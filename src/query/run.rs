@@ -12,6 +12,7 @@ use crate::schema::{Change, Schema};
 
 use super::bindings::Bindings;
 use super::ddl::{self, DdlContext};
+use super::describe;
 use super::execution::{Request, Step};
 use super::modify::{self, Begun, ModifyExecution, ModifyPlan, WriteStatement, WriteTimes};
 use super::prepared::{BatchPlan, Plan, Prepared};
@@ -130,6 +131,10 @@ impl Execution {
                     return Err(Error::invalid(format!("Keyspace '{name}' does not exist")));
                 }
                 writer.set_keyspace(name);
+                Ok(Execution::new(State::Done(None)))
+            }
+            Plan::Describe(describe) => {
+                describe::answer(services, schema, ask.keyspace, describe, writer)?;
                 Ok(Execution::new(State::Done(None)))
             }
             Plan::Truncate(_) | Plan::Ddl(_) => Ok(Execution::new(State::Blocking {

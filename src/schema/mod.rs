@@ -9,6 +9,7 @@ mod codec;
 mod column;
 mod keyspace;
 mod options;
+pub mod print;
 mod properties;
 pub mod system;
 mod table;

@@ -219,7 +219,8 @@ impl Node {
             ));
         }
         let Some(wanted) = &case.rows else { return Ok(()) };
-        let got: Vec<String> = answer.literals().iter().map(|row| row.join(" | ")).collect();
+        let line = |row: &Vec<String>| row.join(" | ").replace('\n', "\\n");
+        let got: Vec<String> = answer.literals().iter().map(line).collect();
         if got != *wanted {
             let list = |rows: &[String]| rows.join("\n        => ");
             return Err(format!("    got => {}\n wanted => {}", list(&got), list(wanted)));

@@ -55,10 +55,36 @@ scripts! {
     collections
     counters
     ddl
+    describe
     functions
     lwt
     modify
     restrictions
     select
     types
+}
+
+/// What DESCRIBE prints makes the same table again.
+#[test]
+fn a_described_table_can_be_made_again() {
+    let node = Node::with_keyspace();
+    node.run("CREATE TYPE u (x int, l list<int>)").unwrap();
+    let create = "CREATE TABLE t (k int, \"C\" int, d text, s int static, v text, \
+        l list<frozen<u>>, a map<int, frozen<set<text>>>, PRIMARY KEY (k, \"C\", d)) \
+        WITH CLUSTERING ORDER BY (\"C\" DESC) AND comment = 'it''s' AND gc_grace_seconds = 5";
+    node.run(create).unwrap();
+    let statement = |node: &Node| {
+        let answer = node.run("DESCRIBE TABLE t").unwrap();
+        let rows = answer.rows().unwrap();
+        let cells = rows.iter().next().unwrap();
+        String::from_utf8(cells[3].unwrap().to_vec()).unwrap()
+    };
+    let first = statement(&node);
+    assert!(
+        first.contains("    \"C\" int,\n    d text,\n    s int static,\n    v text,\n"),
+        "{first}"
+    );
+    node.run("DROP TABLE t").unwrap();
+    node.run(&first).unwrap();
+    assert_eq!(statement(&node), first);
 }
