@@ -10,13 +10,15 @@ use super::rewrite::Rewrite;
 use super::strategy::{Plan, Reason};
 use crate::engine::{JobStep, PurgeTime, Shared, Table, added};
 use crate::error::Result;
-use crate::manifest::Edit;
-use crate::model::{PartitionKey, SsTableId};
+use crate::manifest::{Edit, IntervalSet};
+use crate::model::{LogPosition, PartitionKey, SsTableId};
 use crate::read::{Budget, Source};
 use crate::sstable::{BlockingAccess, SsTable};
 
 /// After a failure, such as a full disk or a damaged input.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
+/// A file's header names at most so many parts of the log.
+const LOG_INTERVALS_NAMED_MAX: usize = 64;
 
 /// A plan being carried out; gives its inputs back when dropped.
 pub(crate) struct CompactionJob {
@@ -56,7 +58,8 @@ impl CompactionJob {
             return Ok(JobStep::Done);
         }
         let rewrite = self.rewrite.get_or_insert_with(|| {
-            let options = shared.writer_options(&self.table);
+            let mut options = shared.writer_options(&self.table);
+            options.log_intervals = log_intervals(&self.inputs);
             let (manifest, cache) = (shared.manifest.clone(), shared.cache.clone());
             let output = Output::new(manifest, cache, options, self.plan.parts);
             let sources = self.inputs.iter().map(Source::table).collect();
@@ -123,6 +126,16 @@ impl Drop for CompactionJob {
         self.table.wants_compaction.store(true, Ordering::Release);
         self.shared.compaction_signal.notify_all();
     }
+}
+
+/// The parts of this host's log that the inputs hold. Too many to name are not named.
+fn log_intervals(inputs: &[Arc<SsTable>]) -> Vec<(LogPosition, LogPosition)> {
+    let mut joined = IntervalSet::default();
+    for (start, end) in inputs.iter().flat_map(|input| &input.header().log_intervals) {
+        joined.insert(*start, *end);
+    }
+    let intervals: Vec<_> = joined.iter().collect();
+    if intervals.len() > LOG_INTERVALS_NAMED_MAX { Vec::new() } else { intervals }
 }
 
 /// What may be purged of a partition, as things stand when its turn comes.

@@ -27,12 +27,19 @@ impl Shared {
     pub(super) fn next_flush(self: &Arc<Shared>) -> Option<FlushJob> {
         self.claims.is_nudged.store(false, Ordering::Release);
         let tables = self.tables.load_full();
-        let claimed = self.claims.lock().flushing.clone();
-        let free: Vec<&Arc<Table>> =
-            tables.values().filter(|table| !claimed.contains(&table.id)).collect();
-        let table = self.table_to_flush(&free)?;
+        let (claimed, not_before) = {
+            let claims = self.claims.lock();
+            (claims.flushing.clone(), claims.flush_not_before.clone())
+        };
+        let free = tables.values().filter(|table| !claimed.contains(&table.id));
+        // A table whose flush has failed waits; it must not make the others wait.
+        let now = self.clock.monotonic();
+        let must_wait =
+            |table: &&Arc<Table>| not_before.get(&table.id).is_some_and(|until| now < *until);
+        let (waiting, ready): (Vec<&Arc<Table>>, Vec<&Arc<Table>>) = free.partition(must_wait);
+        let table = self.table_to_flush(&ready).or_else(|| self.table_to_flush(&waiting))?;
         let claim = Claim::flush(self, table.id)?;
-        let not_before = self.claims.lock().flush_not_before.get(&table.id).copied();
+        let not_before = not_before.get(&table.id).copied();
         Some(FlushJob::new(table.clone(), claim, not_before))
     }
 

@@ -93,7 +93,9 @@ impl Shared {
         if !directory.exists(&path)? {
             return Ok(());
         }
-        let removed = directory.disk.remove_dir_all(&path);
+        // A flush that has not noticed yet may put a file into it at the same moment.
+        let remove = || directory.disk.remove_dir_all(&path);
+        let removed = remove().or_else(|_| remove());
         removed.map_err(|e| Error::io("removing a dropped table's directory", &path, e))
     }
 

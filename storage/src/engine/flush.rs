@@ -70,6 +70,9 @@ impl FlushJob {
     }
 
     fn advance(&mut self, shared: &Arc<Shared>, budget: &mut Budget) -> Result<JobStep> {
+        if self.table.is_dropped() {
+            return Ok(JobStep::Done);
+        }
         match &mut self.stage {
             Stage::Switch => {
                 let Some(flushing) = switch(shared, &self.table) else {

@@ -258,6 +258,7 @@ impl Engine {
             return Err(shared.table(command.table).err().unwrap_or_else(no_table));
         };
         if cursor.is_fresh() {
+            command.check()?;
             shared.metrics.reads.add(1);
             table.reads.fetch_add(1, Ordering::Relaxed);
         }

@@ -34,6 +34,9 @@ use crate::options::{Options, TableOptions};
 use crate::read::Budget;
 use crate::sstable::{BlockCache, SsTable, UNFINISHED_SUFFIX, file_name};
 
+/// While replaying, memory is looked at each time so many bytes of log have been applied.
+const BYTES_PER_ACCOUNT: u64 = 64 << 10;
+
 type Tables = BTreeMap<TableId, Arc<Table>>;
 
 pub(super) fn open(
@@ -264,12 +267,23 @@ impl Shared {
     /// Applies what earlier runs left in the log and SSTables do not have.
     fn replay(self: &Arc<Shared>, replay: Replay, state: &State) -> Result<()> {
         let tables = self.tables.load_full();
+        let mut unaccounted = 0;
         replay.for_each(|record| {
-            if self.memory.is_full() {
-                self.flush_replayed(&tables, record.start)?;
+            unaccounted += record.end.0 - record.start.0;
+            if unaccounted > BYTES_PER_ACCOUNT {
+                unaccounted = 0;
+                tables.values().for_each(|table| {
+                    table.view.load().active.account();
+                });
+                if self.memory.is_full() {
+                    self.flush_replayed(&tables, record.start)?;
+                }
             }
             self.replay_record(&record, &tables, state)
         })?;
+        tables.values().for_each(|table| {
+            table.view.load().active.account();
+        });
         Ok(())
     }
 
@@ -285,7 +299,6 @@ impl Shared {
                 }
                 let generation = &table.view.load().active;
                 generation.memtable.apply(mutation.key(), &update, record.end)?;
-                generation.account();
                 applied = true;
             }
         }

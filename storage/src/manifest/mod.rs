@@ -22,6 +22,7 @@ use helenus_platform::random::Random;
 pub(crate) use directory::Directory;
 pub(crate) use edit::Edit;
 pub use inspect::inspect;
+pub(crate) use intervals::IntervalSet;
 pub(crate) use state::State;
 
 use crate::error::{Error, ErrorKind, Result};

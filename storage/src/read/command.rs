@@ -1,6 +1,7 @@
 //! What a reader asks for, and how it is told.
 
 use super::blocks::BlockList;
+use crate::error::{Error, Result};
 use crate::model::{ColumnSet, PartitionBound, PartitionKey, PositionRange, RowRef, TableId};
 
 /// One read of one table.
@@ -42,6 +43,16 @@ impl ReadCommand {
             tombstones_max: u64::MAX,
         }
     }
+
+    /// Refuses what no reader could answer rightly.
+    pub(crate) fn check(&self) -> Result<()> {
+        let is_ordered = |pair: &[PositionRange]| matches!(pair, [a, b] if a.end <= b.start);
+        let slices = &self.slices;
+        if !slices.windows(2).all(is_ordered) || slices.iter().any(|s| s.start > s.end) {
+            return Err(Error::invalid("slices that are not ascending and disjoint"));
+        }
+        Ok(())
+    }
 }
 
 /// Which partitions a command reads.
@@ -58,6 +69,17 @@ pub enum Partitions {
         /// After the last.
         end: PartitionBound,
     },
+}
+
+impl Partitions {
+    /// The keys that are listed one by one.
+    pub(crate) fn listed(&self) -> &[PartitionKey] {
+        match self {
+            Partitions::One(key) => std::slice::from_ref(key),
+            Partitions::Many(keys) => keys,
+            Partitions::Range { .. } => &[],
+        }
+    }
 }
 
 /// Takes what a read finds, in order.

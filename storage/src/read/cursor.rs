@@ -50,6 +50,8 @@ pub(super) struct Work {
     pub(super) walk: PartitionWalk,
     pub(super) merge: Merge,
     pub(super) stage: Stage,
+    /// Index into the command's list of the key to look for next, once known.
+    pub(super) next_key: Option<usize>,
     /// The sources of `Partitions::Range` have been collected.
     pub(super) has_range: bool,
     /// Live bytes of the current static row; empty if there is none.
@@ -172,6 +174,7 @@ impl Work {
             walk: PartitionWalk::default(),
             merge: Merge::default(),
             stage: Stage::Between,
+            next_key: None,
             has_range: false,
             static_row: Vec::new(),
             live: Vec::new(),

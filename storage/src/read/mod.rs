@@ -2,8 +2,8 @@
 //!
 //! `command` says what is asked and how it is told; `cursor` and `run` are one read's place and
 //! its steps; `partitions` walks from partition to partition over all sources, `merge` from
-//! position to position inside one; `single` is the short cut for one source; a `source` is a memtable or an SSTable; `blocks` are those
-//! that a read has to wait for.
+//! position to position inside one; `single` is the short cut for one source; a `source` is a
+//! memtable or an SSTable; `blocks` are those that a read has to wait for.
 
 mod blocks;
 mod command;

@@ -98,9 +98,14 @@ impl Run<'_, '_> {
                 Stage::Opening
             }
             partitions => {
-                let Some(key) = listed_key(partitions, told, *is_past).cloned() else {
+                let keys = partitions.listed();
+                let next = self.work.next_key.or_else(|| first_key(keys, told, *is_past));
+                let Some((index, key)) =
+                    next.and_then(|next| Some((next, keys.get(next)?.clone())))
+                else {
                     return Stage::End;
                 };
+                self.work.next_key = Some(index + 1);
                 self.work.walk.begin_one(view, &key, self.command, metrics);
                 self.cursor.told.enter(&key);
                 Stage::Opening
@@ -249,22 +254,13 @@ impl Told {
     }
 }
 
-/// The key to go on with among those that a command lists.
-pub(super) fn listed_key<'a>(
-    partitions: &'a Partitions,
-    told: &Option<PartitionKey>,
-    is_past: bool,
-) -> Option<&'a PartitionKey> {
-    let keys = match partitions {
-        Partitions::One(key) => std::slice::from_ref(key),
-        Partitions::Many(keys) => keys.as_slice(),
-        Partitions::Range { .. } => &[],
-    };
+/// Where in a list of keys to go on; none if the key told last is not in it.
+fn first_key(keys: &[PartitionKey], told: &Option<PartitionKey>, is_past: bool) -> Option<usize> {
     match told {
-        None => keys.first(),
+        None => Some(0),
         Some(told) => {
             let at = keys.iter().position(|key| key == told)?;
-            keys.get(at + usize::from(is_past))
+            Some(at + usize::from(is_past))
         }
     }
 }

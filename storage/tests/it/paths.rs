@@ -247,7 +247,7 @@ fn after_a_failed_sync_writes_are_refused_and_reads_are_served() {
     assert_eq!(rows(&read(db.engine(), &command, Cuts::NONE).unwrap()), 1);
 }
 
-/// Writes rows, deletes them, and compacts after the grace is over; how many rows are left in files.
+/// Writes rows, deletes them, and compacts after the grace is over; how many rows are left.
 fn rows_left(jump: i64) -> u64 {
     let table = TableOptions { gc_grace_seconds: 100, ..TableOptions::default() };
     let db = db(small_options(), table);
@@ -333,4 +333,42 @@ fn a_mutation_that_is_too_large_or_malformed_changes_nothing() {
     let error = db.engine().write(&[&other.finish().unwrap()]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert_eq!(rows(&read(db.engine(), &one(&db, 0), Cuts::NONE).unwrap()), 0);
+}
+
+#[test]
+fn a_log_larger_than_memory_is_replayed_through_sstables() {
+    let options = Options {
+        memtable_bytes_max: 64 << 20,
+        memtable_total_bytes_max: 64 << 20,
+        log_bytes_max: 1 << 30,
+        ..small_options()
+    };
+    let mut db = db(options, TableOptions::default());
+    for n in 0..3000 {
+        db.write(&[&put((n % 7) as u8, n, 200, 10)]).unwrap();
+    }
+    db.options.memtable_total_bytes_max = 300 << 10;
+    for _ in 0..2 {
+        db.crash();
+        let held = db.engine().metrics().memtable_bytes_now.get();
+        assert!(held < 500_000, "{held} bytes of memtables after replay");
+        assert!(db.engine().metrics().flushes.get() > 0 || held < 300_000);
+        let found: usize =
+            (0..7).map(|n| rows(&read(db.engine(), &one(&db, n), Cuts::NONE).unwrap())).sum();
+        assert_eq!(found, 3000);
+    }
+}
+
+#[test]
+fn slices_out_of_order_are_refused() {
+    let db = db(small_options(), TableOptions::default());
+    let slice = |start: u32, end: u32| PositionRange {
+        start: Slice::from(position(start)),
+        end: Slice::from(position(end)),
+    };
+    for slices in [vec![slice(3, 4), slice(1, 2)], vec![slice(1, 3), slice(2, 4)]] {
+        let command = ReadCommand { slices, ..one(&db, 0) };
+        let error = read(db.engine(), &command, Cuts::NONE).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+    }
 }
