@@ -26,6 +26,12 @@ const CEILING_AHEAD_MICROS: i64 = 5_000_000;
 const CEILING_LEFT_MICROS_MIN: i64 = 2_500_000;
 const CEILING_CHECK: Duration = Duration::from_millis(500);
 
+/// The promise that a node opens with: ahead of the clock, and of what an earlier run may have
+/// given out by a second only, so that a node which is killed again and again does not run away.
+pub(super) fn first_ceiling(floor: i64, now: i64) -> i64 {
+    now.saturating_add(CEILING_AHEAD_MICROS).max(floor.saturating_add(1_000_000))
+}
+
 /// Counts tasks, so that closing can wait for their end.
 #[derive(Default)]
 pub(super) struct Count {

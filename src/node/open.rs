@@ -109,6 +109,8 @@ impl Node {
             identity.counter_generation = identity.counter_generation.saturating_add(1);
         }
         identity.stopped_cleanly = false;
+        let floor = identity.timestamp_ceiling;
+        identity.timestamp_ceiling = background::first_ceiling(floor, world.clock.wall_micros());
         identity.store(disk.as_ref(), &dir).map_err(OpenError::Identity)?;
 
         let options = engine_options(&config, &identity);
@@ -122,7 +124,7 @@ impl Node {
         let identity = Arc::new(Mutex::new(identity));
         let node = Node {
             shared: Arc::new(Shared {
-                services: services(&world, &config, engine, metadata, &identity),
+                services: services(&world, &config, engine, metadata, &identity, floor),
                 statements: StatementCache::new(config.prepared_statements_bytes),
                 config,
                 world,
@@ -147,11 +149,11 @@ fn services(
     engine: Engine,
     metadata: Metadata,
     identity: &Arc<Mutex<Identity>>,
+    timestamp_floor: i64,
 ) -> Services {
-    let (ceiling, counter_id) = {
+    let counter_id = {
         let identity = identity.lock().unwrap_or_else(PoisonError::into_inner);
-        let (host, generation) = (identity.host_id, identity.counter_generation);
-        (identity.timestamp_ceiling, CounterId { host, generation })
+        CounterId { host: identity.host_id, generation: identity.counter_generation }
     };
     let views =
         LiveViews { config: config.clone(), identity: identity.clone(), engine: engine.clone() };
@@ -162,7 +164,7 @@ fn services(
         views: Arc::new(views),
         clock: world.clock.clone(),
         random: world.random.clone(),
-        timestamps: Arc::new(Timestamps::new(world.clock.clone(), ceiling)),
+        timestamps: Arc::new(Timestamps::new(world.clock.clone(), timestamp_floor)),
         locks: Arc::new(PartitionLocks::new()),
         counter_id,
         datacenters: BTreeMap::from([(config.data_center.clone(), 1)]),
