@@ -46,6 +46,9 @@ fn one(
             helenus_storage::sstable::inspect::inspect(disk.as_ref(), path, options, line)
                 .map_err(|e| e.to_string())
         }
+        (b"HELMANIF", 8) => {
+            helenus_storage::manifest::inspect(disk.as_ref(), path, line).map_err(|e| e.to_string())
+        }
         ([b'H', b'M', b'I', b'D', ..], _) => {
             let dir = path.parent().unwrap_or(Path::new("."));
             cluster::identity(disk.as_ref(), dir, line).map_err(|e| e.to_string())
