@@ -3,6 +3,8 @@
 #![expect(clippy::print_stderr, reason = "what a node logs belongs to the test that it fails")]
 #![expect(clippy::disallowed_methods, reason = "tests look at the node from outside its seams")]
 
+mod bad_frames;
 mod data_directory;
 mod process;
+mod raw_client;
 mod scylla_driver;

@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// A directory that is removed at the end of the test.
@@ -35,6 +36,8 @@ impl Drop for TempDir {
 pub(crate) struct Node {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// It has logged a panic, of whatever task or request.
+    panicked: Arc<AtomicBool>,
 }
 
 fn command(dir: &Path, address: SocketAddr, settings: &[&str]) -> Command {
@@ -59,7 +62,8 @@ impl Node {
         let mut child = command(dir, address, settings).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let mut node = Self { child, address };
+        let panicked = Arc::new(AtomicBool::new(false));
+        let mut node = Self { child, address, panicked: panicked.clone() };
         if !line.contains(&address.to_string()) {
             let mut complaint = String::new();
             node.child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
@@ -69,7 +73,11 @@ impl Node {
         let stderr = node.child.stderr.take().unwrap();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines() {
-                eprintln!("{}", line.unwrap());
+                let line = line.unwrap();
+                if line.contains("panicked") {
+                    panicked.store(true, Ordering::SeqCst);
+                }
+                eprintln!("{line}");
             }
         });
         node
@@ -81,14 +89,23 @@ impl Node {
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     }
 
+    /// The most memory that the node has held at a time, in bytes; of Linux alone.
+    pub(crate) fn peak_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kibibytes << 10)
+    }
+
     /// As `kill -9`.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// As an operator stops it.
+    /// As an operator stops it. It must not have panicked before.
     pub(crate) fn stop(mut self) -> ExitStatus {
+        assert!(!self.panicked.load(Ordering::SeqCst), "the node has panicked");
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         let deadline = Instant::now() + Duration::from_secs(30);
