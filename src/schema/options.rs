@@ -1,8 +1,11 @@
 //! The options of a table: every one that Cassandra 5.0 knows, typed, with its defaults.
 //!
-//! Reading and validating what a statement says is in `options/parse.rs`; the speculative-retry
-//! mini-language in `options/speculative.rs`.
+//! Reading and validating what a statement says is in `options/parse.rs`, of compaction and
+//! compression in files of their own; the speculative-retry mini-language in
+//! `options/speculative.rs`.
 
+mod compaction;
+mod compression;
 mod parse;
 mod speculative;
 

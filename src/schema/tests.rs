@@ -162,3 +162,30 @@ fn options_speak_as_cassandra() {
     );
     assert_eq!(with("speculative_retry", "99PERCENTILE").unwrap().speculative_retry, "99p");
 }
+
+#[test]
+fn what_has_no_effect_is_said() {
+    let warnings = |given: &[(&str, Property)]| {
+        let mut properties = Properties::default();
+        for (name, value) in given {
+            properties.add(name, value.clone()).unwrap();
+        }
+        TableOptions::default().with(&properties).unwrap().warnings(&properties)
+    };
+    let text = |value: &str| Property::Text(value.to_owned());
+    let map = |pairs: &[(&str, &str)]| {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Property::Map(pairs.collect())
+    };
+    let zstd = warnings(&[("compression", map(&[("class", "ZstdCompressor")]))]);
+    assert_eq!(zstd, ["ZstdCompressor is kept, but data is compressed with LZ4 in this version"]);
+    assert!(warnings(&[("compression", map(&[("class", "NoopCompressor")]))]).is_empty());
+    let chunks = map(&[("class", "LZ4Compressor"), ("chunk_length_in_kb", "64")]);
+    assert_eq!(
+        warnings(&[("compression", chunks), ("cdc", text("true")), ("comment", text("x"))]),
+        ["These table options are kept but have no effect in this version of Helenus: cdc, \
+          compression.chunk_length_in_kb"]
+    );
+    let defaults = map(&[("class", "SizeTieredCompactionStrategy"), ("min_threshold", "4")]);
+    assert!(warnings(&[("compaction", defaults), ("read_repair", text("blocking"))]).is_empty());
+}

@@ -9,9 +9,7 @@ use cql_lite::wire::SchemaChangeKind;
 
 use crate::error::{Error, Result};
 use crate::query::type_name;
-use crate::schema::{
-    Change, Column, ColumnKind, DroppedColumn, Properties, Schema, Table, TableOptions,
-};
+use crate::schema::{Change, Column, ColumnKind, DroppedColumn, Properties, Schema, Table};
 
 use super::table_create::{check_bare_udt, check_mask};
 use super::{DdlContext, DdlPlan, check_modifiable, keyspace_of, off, properties};
@@ -63,7 +61,7 @@ pub(super) fn alter(
         TableAlteration::Properties(list) => {
             let given = properties(list)?;
             set_options(&mut table, &given)?;
-            warnings = option_warnings(&given);
+            warnings = table.options.warnings(&given);
         }
     }
     if table == **old {
@@ -250,16 +248,4 @@ fn set_options(table: &mut Table, given: &Properties) -> Result<()> {
         return Err(Error::invalid("Cannot set default_time_to_live on a table with counters"));
     }
     Ok(())
-}
-
-/// What to tell a client that sets options which are kept without effect.
-pub(super) fn option_warnings(given: &Properties) -> Vec<String> {
-    let names = TableOptions::without_effect(given);
-    if names.is_empty() {
-        return Vec::new();
-    }
-    vec![format!(
-        "These table options are kept but have no effect in this version of Helenus: {}",
-        names.join(", ")
-    )]
 }

@@ -64,11 +64,12 @@ pub(super) fn create(
         counter,
         source: TableSource::Stored,
     };
+    let warnings = table.options.warnings(&given);
     add_columns(&mut table, statement, &key, types, &descending);
     check_name(keyspace, name)?;
     let change = Change::PutTable(Arc::new(table));
     let plan = DdlPlan::table(change, SchemaChangeKind::Created, keyspace, name);
-    Ok(DdlPlan { warnings: super::table_alter::option_warnings(&given), ..plan })
+    Ok(DdlPlan { warnings, ..plan })
 }
 
 /// The names of the primary key, wherever it was written.

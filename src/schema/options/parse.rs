@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Caching, ReadRepair, RowsCached, TableOptions, speculative};
+use super::{Caching, ReadRepair, RowsCached, TableOptions, compaction, compression, speculative};
 use crate::error::{Error, Result};
 use crate::schema::properties::Properties;
 
@@ -37,35 +37,6 @@ const NAMES: [&str; 20] = [
     "speculative_retry",
 ];
 
-/// Options that are validated and kept, and change nothing in this version.
-const WITHOUT_EFFECT: [&str; 13] = [
-    "additional_write_policy",
-    "allow_auto_snapshot",
-    "caching",
-    "cdc",
-    "crc_check_chance",
-    "extensions",
-    "incremental_backups",
-    "max_index_interval",
-    "memtable",
-    "memtable_flush_period_in_ms",
-    "min_index_interval",
-    "read_repair",
-    "speculative_retry",
-];
-
-const STRATEGIES: [&str; 4] = [
-    "SizeTieredCompactionStrategy",
-    "LeveledCompactionStrategy",
-    "TimeWindowCompactionStrategy",
-    "UnifiedCompactionStrategy",
-];
-const STRATEGY_PACKAGE: &str = "org.apache.cassandra.db.compaction.";
-
-const COMPRESSORS: [&str; 5] =
-    ["LZ4Compressor", "SnappyCompressor", "DeflateCompressor", "ZstdCompressor", "NoopCompressor"];
-const COMPRESSOR_PACKAGE: &str = "org.apache.cassandra.io.compress.";
-
 impl TableOptions {
     /// These options with what a statement says put over them, validated.
     pub fn with(mut self, given: &Properties) -> Result<TableOptions> {
@@ -75,13 +46,13 @@ impl TableOptions {
             self.caching = caching(map)?;
         }
         if let Some(map) = given.map("compaction")? {
-            self.compaction = compaction(map)?;
-            if !given.has("bloom_filter_fp_chance") && is_leveled(&self.compaction) {
+            self.compaction = compaction::normalize(map)?;
+            if !given.has("bloom_filter_fp_chance") && compaction::is_leveled(&self.compaction) {
                 self.bloom_filter_fp_chance = 0.1;
             }
         }
         if let Some(map) = given.map("compression")? {
-            self.compression = compression(map)?;
+            self.compression = compression::normalize(map)?;
         }
         if let Some(text) = given.text("speculative_retry")? {
             self.speculative_retry = speculative::normalize(text)?;
@@ -152,10 +123,68 @@ impl TableOptions {
         at_least("memtable_flush_period_in_ms", self.memtable_flush_period_in_ms, 0)
     }
 
-    /// The names given whose value is kept and has no effect in this version; a statement that
-    /// sets one answers with a warning.
-    pub fn without_effect(given: &Properties) -> Vec<&str> {
-        given.names().filter(|name| WITHOUT_EFFECT.contains(name)).collect()
+    /// What of the options that a statement gives is kept without effect in this version, as
+    /// warnings; a default is not worth one. `self` is what became of the options.
+    pub fn warnings(&self, given: &Properties) -> Vec<String> {
+        let default = TableOptions::default();
+        let mut names: Vec<String> = Vec::new();
+        for (name, is_default) in self.without_effect(&default) {
+            if given.has(name) && !is_default {
+                names.push(name.to_owned());
+            }
+        }
+        let mut sentences = Vec::new();
+        for (option, kept, default, is_without_effect, sentence) in [
+            (
+                "compaction",
+                &self.compaction,
+                &default.compaction,
+                compaction::is_without_effect as fn(&str) -> bool,
+                compaction::without_effect(&self.compaction),
+            ),
+            (
+                "compression",
+                &self.compression,
+                &default.compression,
+                compression::is_without_effect,
+                compression::without_effect(&self.compression),
+            ),
+        ] {
+            // An option of the wrong form is refused before anybody is warned.
+            let Ok(Some(map)) = given.map(option) else { continue };
+            let given = map.keys().filter(|name| kept.get(*name) != default.get(*name));
+            let idle = given.filter(|name| is_without_effect(name));
+            names.extend(idle.map(|name| format!("{option}.{name}")));
+            sentences.extend(sentence);
+        }
+        if !names.is_empty() {
+            sentences.push(format!(
+                "These table options are kept but have no effect in this version of Helenus: {}",
+                names.join(", ")
+            ));
+        }
+        sentences
+    }
+
+    /// The options that change nothing in this version, and whether each is as in `other`.
+    fn without_effect(&self, other: &TableOptions) -> [(&'static str, bool); 13] {
+        let same_write_policy = self.additional_write_policy == other.additional_write_policy;
+        let same_period = self.memtable_flush_period_in_ms == other.memtable_flush_period_in_ms;
+        [
+            ("additional_write_policy", same_write_policy),
+            ("allow_auto_snapshot", self.allow_auto_snapshot == other.allow_auto_snapshot),
+            ("caching", self.caching == other.caching),
+            ("cdc", self.cdc == other.cdc),
+            ("crc_check_chance", self.crc_check_chance == other.crc_check_chance),
+            ("extensions", self.extensions == other.extensions),
+            ("incremental_backups", self.incremental_backups == other.incremental_backups),
+            ("max_index_interval", self.max_index_interval == other.max_index_interval),
+            ("memtable", self.memtable == other.memtable),
+            ("memtable_flush_period_in_ms", same_period),
+            ("min_index_interval", self.min_index_interval == other.min_index_interval),
+            ("read_repair", self.read_repair == other.read_repair),
+            ("speculative_retry", self.speculative_retry == other.speculative_retry),
+        ]
     }
 }
 
@@ -215,109 +244,10 @@ fn caching(map: &BTreeMap<String, String>) -> Result<Caching> {
     Ok(Caching { keys, rows })
 }
 
-fn is_leveled(compaction: &BTreeMap<String, String>) -> bool {
-    compaction.get("class").is_some_and(|class| class.ends_with(".LeveledCompactionStrategy"))
-}
-
 /// The full Java name for a class of a package, if it is one of the known.
-fn full_class(given: &str, package: &str, known: &[&str]) -> Option<String> {
+pub(super) fn full_class(given: &str, package: &str, known: &[&str]) -> Option<String> {
     let short = given.strip_prefix(package).unwrap_or(given);
     known.contains(&short).then(|| format!("{package}{short}"))
-}
-
-fn compaction(given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
-    let mut map = given.clone();
-    let Some(class) = map.get("class") else {
-        return Err(Error::config("Missing sub-option 'class' for the 'compaction' option"));
-    };
-    let Some(full) = full_class(class, STRATEGY_PACKAGE, &STRATEGIES) else {
-        let name =
-            if class.contains('.') { class.clone() } else { format!("{STRATEGY_PACKAGE}{class}") };
-        return Err(Error::config(format!("Unable to find compaction strategy class '{name}'")));
-    };
-    let thresholds = !full.ends_with(".UnifiedCompactionStrategy")
-        && !full.ends_with(".LeveledCompactionStrategy");
-    map.insert("class".to_owned(), full);
-    if thresholds {
-        map.entry("min_threshold".to_owned()).or_insert_with(|| "4".to_owned());
-        map.entry("max_threshold".to_owned()).or_insert_with(|| "32".to_owned());
-        check_thresholds(&map)?;
-    }
-    Ok(map)
-}
-
-fn check_thresholds(map: &BTreeMap<String, String>) -> Result<()> {
-    let parse = |name: &str| -> Result<i32> {
-        let text = map.get(name).map_or("", String::as_str);
-        text.parse().map_err(|_| {
-            Error::config(format!(
-                "Invalid value {text} for '{name}' compaction sub-option - must be an integer"
-            ))
-        })
-    };
-    let (min, max) = (parse("min_threshold")?, parse("max_threshold")?);
-    if min <= 0 || max <= 0 {
-        return Err(Error::config(
-            "Disabling compaction by setting compaction thresholds to 0 has \
-            been removed, set the compaction option 'enabled' to false instead.",
-        ));
-    }
-    if min <= 1 {
-        return Err(Error::config(format!(
-            "Min compaction threshold cannot be less than 2 (got {min})"
-        )));
-    }
-    if min > max {
-        return Err(Error::config(format!(
-            "Min compaction threshold (got {min}) cannot be greater than max compaction threshold \
-             (got {max})"
-        )));
-    }
-    Ok(())
-}
-
-fn compression(given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
-    let mut map = given.clone();
-    let off = BTreeMap::from([("enabled".to_owned(), "false".to_owned())]);
-    if map.is_empty() {
-        return Ok(off);
-    }
-    if map.remove("enabled").is_some_and(|text| !text.eq_ignore_ascii_case("true")) {
-        if !map.is_empty() {
-            return Err(Error::config(
-                "If the 'enabled' option is set to false no other options must be specified",
-            ));
-        }
-        return Ok(off);
-    }
-    let Some(class) = map.get("class") else {
-        return Err(Error::config("Missing sub-option 'class' for the 'compression' option."));
-    };
-    if class.is_empty() {
-        return Ok(off);
-    }
-    let Some(full) = full_class(class, COMPRESSOR_PACKAGE, &COMPRESSORS) else {
-        let name = if class.contains('.') {
-            class.clone()
-        } else {
-            format!("{COMPRESSOR_PACKAGE}{class}")
-        };
-        return Err(Error::config(format!("Could not create Compression for type {name}")));
-    };
-    map.insert("class".to_owned(), full);
-    let kib = map.entry("chunk_length_in_kb".to_owned()).or_insert_with(|| "16".to_owned());
-    let length: i32 =
-        kib.parse().map_err(|_| Error::config("Invalid value for chunk_length_in_kb"))?;
-    if length > i32::MAX / 1024 {
-        return Err(Error::config(format!("Value of chunk_length_in_kb is too large ({length})")));
-    }
-    if length <= 0 {
-        return Err(Error::config("Invalid negative or null chunk_length_in_kb"));
-    }
-    if length.count_ones() != 1 {
-        return Err(Error::config("chunk_length_in_kb must be a power of 2"));
-    }
-    Ok(map)
 }
 
 fn read_repair(text: &str) -> Result<ReadRepair> {
