@@ -77,15 +77,15 @@ def node(tmp_path_factory):
 
 
 @pytest.fixture(
-    params=[(4, False), (5, False), (4, "lz4"), (5, "lz4")],
-    ids=["v4", "v5", "v4-lz4", "v5-lz4"],
+    params=[(3, False), (4, False), (5, False), (3, "snappy"), (4, "lz4"), (4, "snappy"), (5, "lz4")],
+    ids=["v3", "v4", "v5", "v3-snappy", "v4-lz4", "v4-snappy", "v5-lz4"],
 )
 def session(node, request):
     version, compression = request.param
     assert version in ProtocolVersion.SUPPORTED_VERSIONS
     cluster = node.cluster(version, compression)
     session = cluster.connect()
-    keyspace = f"ks_v{version}{'_lz4' if compression else ''}"
+    keyspace = f"ks_v{version}{'_' + compression if compression else ''}"
     session.execute(
         f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = "
         "{'class': 'SimpleStrategy', 'replication_factor': 1}"

@@ -3,7 +3,7 @@
 
 use bytes::{Buf, BytesMut};
 
-use super::compression::{compress_frame, decompress_body};
+use super::compression::{Compression, compress_frame, decompress_body};
 use super::error::{Result, WireError};
 use super::frame::{
     Direction, FrameHeader, HEADER_BYTES, Opcode, begin_frame, end_frame, flags, set_frame_flags,
@@ -20,7 +20,7 @@ pub const RESPONSE_BYTES_MAX: usize = 256 << 20;
 #[derive(Debug)]
 pub struct ClientCodec {
     version: ProtocolVersion,
-    lz4: bool,
+    compression: Option<Compression>,
     /// READY or AUTHENTICATE has come: what STARTUP settled is in force.
     set_up: bool,
     raw: BytesMut,
@@ -31,9 +31,14 @@ pub struct ClientCodec {
 impl ClientCodec {
     /// A connection that will speak `version`, and ask for LZ4 if `lz4`.
     pub fn new(version: ProtocolVersion, lz4: bool) -> Self {
+        ClientCodec::with_compression(version, lz4.then_some(Compression::Lz4))
+    }
+
+    /// A connection that will speak `version`, and ask for that compression.
+    pub fn with_compression(version: ProtocolVersion, compression: Option<Compression>) -> Self {
         ClientCodec {
             version,
-            lz4,
+            compression,
             set_up: false,
             raw: BytesMut::new(),
             envelopes: BytesMut::new(),
@@ -49,14 +54,17 @@ impl ClientCodec {
     /// The options that STARTUP must carry.
     pub fn startup_options(&self) -> Vec<(&'static str, &'static str)> {
         let mut options = vec![("CQL_VERSION", "3.0.0")];
-        if self.lz4 {
-            options.push(("COMPRESSION", "lz4"));
+        if let Some(compression) = self.compression {
+            options.push(("COMPRESSION", compression.name()));
         }
         options
     }
 
     fn segments(&self) -> Option<SegmentMode> {
-        let mode = if self.lz4 { SegmentMode::Lz4 } else { SegmentMode::Plain };
+        let mode = match self.compression {
+            Some(Compression::Lz4) => SegmentMode::Lz4,
+            Some(Compression::Snappy) | None => SegmentMode::Plain,
+        };
         (self.set_up && self.version.has_segments()).then_some(mode)
     }
 
@@ -74,8 +82,8 @@ impl ClientCodec {
             wrap_envelopes(&frame, mode, out);
             return;
         }
-        if self.set_up && self.lz4 {
-            compress_frame(&mut frame, start);
+        if let Some(compression) = self.compression.filter(|_| self.set_up) {
+            compress_frame(compression, &mut frame, start);
         }
         out.extend_from_slice(&frame);
     }
@@ -100,7 +108,10 @@ impl ClientCodec {
         })?;
         let compressed = header.flags & flags::COMPRESSED != 0 && !version.has_segments();
         let body = if compressed {
-            decompress_body(body, RESPONSE_BYTES_MAX, &mut self.scratch)?;
+            let compression = self.compression.ok_or_else(|| {
+                WireError::corrupt("a compressed response on a connection without compression")
+            })?;
+            decompress_body(compression, body, RESPONSE_BYTES_MAX, &mut self.scratch)?;
             &self.scratch
         } else {
             body

@@ -30,6 +30,7 @@ mod version;
 mod writer;
 
 pub use client::{ClientCodec, RESPONSE_BYTES_MAX};
+pub use compression::Compression;
 pub use consistency::{BatchKind, Consistency, WriteType};
 pub use error::{Result, WireError, WireErrorKind};
 pub use frame::{FrameHeader, Opcode};

@@ -2,7 +2,9 @@
 //! words where a driver may look for them.
 
 use cql_lite::wire::frame::{Opcode, put_old_frame};
-use cql_lite::wire::{ErrorBody, ProtocolVersion, ResponseWriter, unsupported_version_message};
+use cql_lite::wire::{
+    Compression, ErrorBody, ProtocolVersion, ResponseWriter, unsupported_version_message,
+};
 use cql_lite::wire::{Response, segment::SegmentMode};
 use helenus_platform::codec::Put;
 
@@ -15,8 +17,8 @@ pub const CQL_VERSION: &str = "3.4.7";
 /// What STARTUP settled.
 pub(super) struct Startup {
     pub(super) framing: Framing,
-    /// Bodies are compressed one by one.
-    pub(super) compress: bool,
+    /// How bodies are compressed, one by one.
+    pub(super) compression: Option<Compression>,
     /// The options, by upper-case key.
     pub(super) options: Vec<(String, String)>,
 }
@@ -27,7 +29,7 @@ pub(super) fn supported() -> Response {
     let entry = |key: &str, values: Vec<String>| (key.to_owned(), values);
     Response::Supported(vec![
         entry("CQL_VERSION", vec![CQL_VERSION.to_owned()]),
-        entry("COMPRESSION", vec!["lz4".to_owned()]),
+        entry("COMPRESSION", vec!["snappy".to_owned(), "lz4".to_owned()]),
         entry("PROTOCOL_VERSIONS", versions),
         entry("HELENUS_VERSION", vec![env!("CARGO_PKG_VERSION").to_owned()]),
     ])
@@ -47,22 +49,24 @@ pub(super) fn startup(
         return Err(ErrorBody::protocol("Missing value CQL_VERSION in STARTUP message"));
     };
     check_cql_version(cql_version)?;
-    let lz4 = match find("COMPRESSION").map(str::to_ascii_lowercase).as_deref() {
-        None => false,
-        Some("lz4") => true,
-        Some("snappy") => {
-            return Err(ErrorBody::protocol("This instance does not support Snappy compression"));
+    let asked = find("COMPRESSION").map(str::to_ascii_lowercase);
+    let compression = match asked.as_deref() {
+        None => None,
+        Some("lz4") => Some(Compression::Lz4),
+        Some("snappy") if version.has_segments() => {
+            return Err(ErrorBody::protocol("Snappy compression is not supported in protocol V5"));
         }
+        Some("snappy") => Some(Compression::Snappy),
         Some(other) => {
             return Err(ErrorBody::protocol(format!("Unknown compression algorithm: {other}")));
         }
     };
-    let (framing, compress) = match (version.has_segments(), lz4) {
-        (true, true) => (Framing::Segments(SegmentMode::Lz4), false),
-        (true, false) => (Framing::Segments(SegmentMode::Plain), false),
-        (false, compress) => (Framing::Bare, compress),
+    let (framing, compression) = match (version.has_segments(), compression) {
+        (false, compression) => (Framing::Bare, compression),
+        (true, Some(_)) => (Framing::Segments(SegmentMode::Lz4), None),
+        (true, None) => (Framing::Segments(SegmentMode::Plain), None),
     };
-    Ok(Startup { framing, compress, options })
+    Ok(Startup { framing, compression, options })
 }
 
 fn check_cql_version(text: &str) -> Result<(), ErrorBody> {

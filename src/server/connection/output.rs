@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::{Buf, BytesMut};
 use cql_lite::wire::compression::compress_frame;
 use cql_lite::wire::segment::wrap_envelopes;
-use cql_lite::wire::{ErrorBody, ProtocolVersion, ResponseWriter};
+use cql_lite::wire::{Compression, ErrorBody, ProtocolVersion, ResponseWriter};
 
 use super::input::Framing;
 use crate::server::handler::Position;
@@ -39,8 +39,8 @@ impl Queue {
 #[derive(Debug)]
 pub(super) struct Output {
     framing: Framing,
-    /// Bodies are compressed one by one (v3, v4).
-    compress: bool,
+    /// How bodies are compressed, one by one (v3, v4).
+    compression: Option<Compression>,
     /// Frames that may leave.
     pub(super) ready: BytesMut,
     held: Held,
@@ -68,7 +68,7 @@ impl Output {
     pub(super) fn new() -> Self {
         Output {
             framing: Framing::Bare,
-            compress: false,
+            compression: None,
             ready: BytesMut::new(),
             held: Held::default(),
             wire: Queue::default(),
@@ -76,21 +76,21 @@ impl Output {
     }
 
     /// From here on, frames leave in another packing; those before leave in the old one.
-    pub(super) fn set_framing(&mut self, framing: Framing, compress: bool) {
+    pub(super) fn set_framing(&mut self, framing: Framing, compression: Option<Compression>) {
         self.flush();
         self.framing = framing;
-        self.compress = compress;
+        self.compression = compression;
     }
 
-    /// Whether bodies are compressed one by one.
-    pub(super) fn compresses(&self) -> bool {
-        self.compress
+    /// How bodies are compressed, one by one.
+    pub(super) fn compression(&self) -> Option<Compression> {
+        self.compression
     }
 
     /// The frame from `start` to the end of `ready` is finished.
     pub(super) fn finished(&mut self, start: usize) {
-        if self.compress {
-            compress_frame(&mut self.ready, start);
+        if let Some(compression) = self.compression {
+            compress_frame(compression, &mut self.ready, start);
         }
     }
 

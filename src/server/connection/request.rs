@@ -105,14 +105,14 @@ impl Connection {
         if !compressed {
             return self.execute(version, header, opcode, body, budget);
         }
-        if !self.output.compresses() {
+        let Some(compression) = self.output.compression() else {
             return Err(ErrorBody::protocol(
                 "a compressed frame on a connection without compression",
             ));
-        }
+        };
         let mut scratch = std::mem::take(&mut self.scratch);
         let max = self.services.limits.frame_bytes_max;
-        let done = decompress_body(body, max, &mut scratch)
+        let done = decompress_body(compression, body, max, &mut scratch)
             .map_err(|error| ErrorBody::protocol(error.to_string()))
             .and_then(|()| self.execute(version, header, opcode, &scratch, budget));
         scratch.clear();
@@ -207,7 +207,7 @@ impl Connection {
         self.answer_response(stream, &Response::Ready);
         self.client.version = version;
         self.client.options = settled.options.into();
-        self.output.set_framing(settled.framing, settled.compress);
+        self.output.set_framing(settled.framing, settled.compression);
         self.input.set_framing(settled.framing);
         debug_assert!(version.has_segments() || settled.framing == Framing::Bare);
         self.stage = Stage::Ready;

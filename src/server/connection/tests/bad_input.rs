@@ -59,7 +59,7 @@ fn options_are_answered_before_startup_in_the_version_of_each_request() {
         let header = FrameHeader::parse(&output).unwrap();
         assert_eq!((header.version, header.opcode), (version.number(), 6));
         let text = String::from_utf8_lossy(&output).into_owned();
-        for word in ["CQL_VERSION", "3.4.7", "COMPRESSION", "lz4", "5/v5"] {
+        for word in ["CQL_VERSION", "3.4.7", "COMPRESSION", "snappy", "lz4", "5/v5"] {
             assert!(text.contains(word), "{word}");
         }
         assert!(!connection.is_done());
@@ -81,6 +81,10 @@ fn messages_out_of_place_are_refused_in_cassandras_words() {
     assert_eq!(
         refused(vec![("CQL_VERSION", "3.0.0"), ("COMPRESSION", "zip")]),
         "Unknown compression algorithm: zip"
+    );
+    assert_eq!(
+        refused(vec![("CQL_VERSION", "3.0.0"), ("COMPRESSION", "snappy")]),
+        "Snappy compression is not supported in protocol V5"
     );
     // Keys may be written in any case, and unknown ones are no reason to refuse.
     talk.send(7, &Request::Startup(vec![("cql_version", "3.4.5"), ("DRIVER_NAME", "x")]));

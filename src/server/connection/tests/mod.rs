@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use cql_lite::wire::{
-    Batch, BatchBuilder, BatchKind, Execute, Prepare, Query, QueryOptions, Request, ResultBody,
-    SchemaChange, SchemaChangeKind, StatusChangeKind,
+    Batch, BatchBuilder, BatchKind, ClientCodec, Compression, Execute, Prepare, Query,
+    QueryOptions, Request, ResultBody, SchemaChange, SchemaChangeKind, StatusChangeKind,
 };
 
 use super::*;
@@ -46,6 +46,29 @@ fn every_request_is_answered_in_every_version() {
         assert!(matches!(answers[4].1, Response::Supported(_)));
         assert_eq!(answers[3].1, VOID);
         assert_eq!(answers[5].1, Response::Ready);
+    }
+}
+
+#[test]
+fn snappy_packs_bodies_of_old_versions() {
+    for version in [ProtocolVersion::V3, ProtocolVersion::V4] {
+        let mut talk = Talk::with_limits(version, false, Limits::default());
+        talk.codec = ClientCodec::with_compression(version, Some(Compression::Snappy));
+        talk.send(0, &Request::Startup(talk.codec.startup_options()));
+        talk.run();
+        assert_eq!(talk.receive(), [(0, Response::Ready)]);
+        talk.query(1, "rows 100000");
+        talk.query(2, &format!("void{}", " ".repeat(5000)));
+        assert!(talk.connection.input().len() < 1000, "the request is not compressed");
+        talk.run();
+        let answers = talk.receive();
+        assert_eq!(answers[1], (2, VOID));
+        match &answers[0].1 {
+            Response::Result(ResultBody::Rows(rows)) => {
+                assert_eq!(rows.iter().next().unwrap()[0].unwrap().len(), 100_000);
+            }
+            other => panic!("{other:?}"),
+        }
     }
 }
 
