@@ -2,16 +2,17 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints its answer")]
 
 mod inspect;
+mod options;
 mod serve;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::config::{Config, KEYS};
 use crate::{CQL_VERSION, RELEASE_VERSION};
+use options::ServeOptions;
 
 /// A wide-column database that speaks Cassandra's language and protocol.
 #[derive(Debug, Parser)]
@@ -36,52 +37,10 @@ enum Command {
         #[arg(long)]
         rows: bool,
     },
-    /// Print every configuration key with its default and its meaning
-    Config,
+    /// Print the configuration in force as a file: every key, its meaning, range, default, value
+    Config(ServeOptions),
     /// Print the versions of the program, of CQL and of the protocol
     Version,
-}
-
-/// Where the configuration of a node comes from; later ones win.
-#[derive(Debug, Args)]
-struct ServeOptions {
-    /// Configuration file, in TOML
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Directory that belongs to this node alone [default: ./helenus-data]
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-    /// IP address that clients connect to [default: 127.0.0.1]
-    #[arg(long, value_name = "ADDR")]
-    listen: Option<String>,
-    /// Port of the native protocol [default: 9042]
-    #[arg(long, value_name = "N")]
-    cql_port: Option<String>,
-    /// Any configuration key; `helenus config` lists them
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-}
-
-impl ServeOptions {
-    fn config(&self) -> Result<Config, String> {
-        let mut config = Config::default();
-        if let Some(file) = &self.config {
-            let name = file.display().to_string();
-            let text = serve::read_text(file).map_err(|error| format!("{name}: {error}"))?;
-            config.set_file(&name, &text).map_err(|error| error.to_string())?;
-        }
-        config.set_environment(std::env::vars()).map_err(|error| error.to_string())?;
-        let mut options = self.set.clone();
-        options.extend(self.listen.iter().map(|value| format!("listen.address={value}")));
-        options.extend(self.cql_port.iter().map(|value| format!("listen.cql_port={value}")));
-        for option in options {
-            config.set_option(&option).map_err(|error| error.to_string())?;
-        }
-        if let Some(dir) = &self.data_dir {
-            config.data_dir.clone_from(dir);
-        }
-        Ok(config)
-    }
 }
 
 /// Runs the command that `arguments` (the program's name first) give.
@@ -97,16 +56,16 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match line.command.unwrap_or(Command::Serve(line.serve)) {
         Command::Serve(options) => match options.config() {
             Ok(config) => serve::run(&config),
-            Err(problem) => {
-                eprintln!("helenus: {problem}");
-                return ExitCode::from(2);
-            }
+            Err(problem) => return wrong_usage(&problem),
         },
         Command::Inspect { files, rows } => inspect::run(&files, rows),
-        Command::Config => {
-            print_config();
-            Ok(())
-        }
+        Command::Config(options) => match options.config() {
+            Ok(config) => {
+                print!("{}", config.document());
+                Ok(())
+            }
+            Err(problem) => return wrong_usage(&problem),
+        },
         Command::Version => {
             println!("helenus {}", env!("CARGO_PKG_VERSION"));
             println!("serves Cassandra {RELEASE_VERSION}, CQL {CQL_VERSION}, protocol v4 and v5");
@@ -122,9 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn print_config() {
-    let config = Config::default();
-    for (key, (_, value)) in KEYS.iter().zip(config.settings()) {
-        println!("{:<32} {value:<20} {}", key.name, key.help);
-    }
+fn wrong_usage(problem: &str) -> ExitCode {
+    eprintln!("helenus: {problem}");
+    ExitCode::from(2)
 }

@@ -2,32 +2,16 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use helenus_platform::clock::RealClock;
-use helenus_platform::disk::{Disk, RealDisk};
+use helenus_platform::disk::RealDisk;
 use helenus_platform::net::TokioNetwork;
 use helenus_platform::random::RealRandom;
 use helenus_platform::runtime::{TokioRuntime, stop_requested};
 
 use crate::config::Config;
 use crate::node::{Node, World};
-
-/// A configuration file larger than this is none.
-const CONFIG_BYTES_MAX: u64 = 1 << 20;
-
-/// Reads a small text file.
-pub(super) fn read_text(path: &Path) -> Result<String, String> {
-    let file = RealDisk::new().open(path).map_err(|error| error.to_string())?;
-    let length = file.len().map_err(|error| error.to_string())?;
-    if length > CONFIG_BYTES_MAX {
-        return Err(format!("{length} bytes is too large for a configuration file"));
-    }
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    file.read_exact_at(0, &mut bytes).map_err(|error| error.to_string())?;
-    String::from_utf8(bytes).map_err(|error| error.to_string())
-}
 
 /// Runs a node until SIGTERM or SIGINT, then stops it cleanly.
 ///

@@ -1,0 +1,356 @@
+//! The table of keys: for each its name, its meaning, what it may be, and how text becomes its
+//! value. `config/helenus.toml`, `helenus config`, `--set`, the environment and
+//! `system_views.settings` all come from it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Config, DurabilityMode, units};
+
+/// One key.
+pub struct Key {
+    /// `section.name`, or a bare name.
+    pub name: &'static str,
+    /// Meaning and effect.
+    pub help: &'static str,
+    /// What it may be.
+    pub range: Range,
+    set: fn(&mut Config, &str) -> Option<()>,
+    show: fn(&Config) -> String,
+}
+
+/// What a value may be.
+pub enum Range {
+    /// 1 to 255 printable characters.
+    Name,
+    /// A path of a file or directory.
+    Path,
+    /// An IP address.
+    Address,
+    /// A whole number between two, both included.
+    Number(u64, u64),
+    /// Bytes between two sizes, both included.
+    Size(u64, u64),
+    /// A duration between two, both included.
+    Time(Duration, Duration),
+    /// `true` or `false`.
+    Switch,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Range::Name => write!(f, "1 to 255 printable characters"),
+            Range::Path => write!(f, "a path"),
+            Range::Address => write!(f, "an IP address"),
+            Range::Number(least, most) => write!(f, "a whole number from {least} to {most}"),
+            Range::Size(least, most) => {
+                let (least, most) = (units::show_size(*least), units::show_size(*most));
+                write!(f, "a size from {least} to {most} (B, KiB, MiB, GiB, TiB)")
+            }
+            Range::Time(least, most) => {
+                let (least, most) = (units::show_duration(*least), units::show_duration(*most));
+                write!(f, "a duration from {least} to {most} (ns, us, ms, s, m, h, d)")
+            }
+            Range::Switch => write!(f, "true or false"),
+            Range::Choice(words) => write!(f, "one of {}", words.join(", ")),
+        }
+    }
+}
+
+impl Key {
+    /// The key of that name; an unknown one is refused with the nearest that there is.
+    pub(super) fn named(name: &str) -> Result<&'static Key, String> {
+        KEYS.iter().find(|key| key.name == name).ok_or_else(|| {
+            let nearest = KEYS.iter().min_by_key(|key| distance(key.name, name));
+            let nearest = nearest.map_or("", |key| key.name);
+            format!("there is no key '{name}'; the nearest is '{nearest}'")
+        })
+    }
+
+    /// Sets the key from text.
+    pub(super) fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
+        let impossible = || format!("{}: '{text}' is not {}", self.name, self.range);
+        (self.set)(config, text).ok_or_else(impossible)
+    }
+
+    /// The value as text, as [`Self::set`] takes it.
+    #[must_use]
+    pub fn show(&self, config: &Config) -> String {
+        (self.show)(config)
+    }
+
+    /// Whether the value needs no quotes in TOML.
+    pub(super) fn is_bare(&self) -> bool {
+        matches!(self.range, Range::Number(..) | Range::Switch)
+    }
+}
+
+fn number<T: TryFrom<u64>>(text: &str, least: u64, most: u64) -> Option<T> {
+    let number = units::parse_number(text).filter(|n| (least..=most).contains(n))?;
+    T::try_from(number).ok()
+}
+
+fn size<T: TryFrom<u64>>(text: &str, least: u64, most: u64) -> Option<T> {
+    let bytes = units::parse_size(text).filter(|n| (least..=most).contains(n))?;
+    T::try_from(bytes).ok()
+}
+
+fn name(text: &str) -> Option<String> {
+    let is_name = !text.is_empty() && text.len() <= 255 && !text.chars().any(char::is_control);
+    is_name.then(|| text.to_string())
+}
+
+macro_rules! name {
+    ($name:literal, $field:ident, $help:literal) => {
+        Key {
+            name: $name,
+            help: $help,
+            range: Range::Name,
+            set: |config, text| {
+                config.$field = name(text)?;
+                Some(())
+            },
+            show: |config| config.$field.clone(),
+        }
+    };
+}
+
+macro_rules! address {
+    ($name:literal, $field:ident, $help:literal) => {
+        Key {
+            name: $name,
+            help: $help,
+            range: Range::Address,
+            set: |config, text| {
+                config.$field = text.parse::<IpAddr>().ok()?;
+                Some(())
+            },
+            show: |config| config.$field.to_string(),
+        }
+    };
+}
+
+macro_rules! number {
+    ($name:literal, $field:ident, $least:expr, $most:expr, $help:literal) => {
+        Key {
+            name: $name,
+            help: $help,
+            range: Range::Number($least, $most),
+            set: |config, text| {
+                config.$field = number(text, $least, $most)?;
+                Some(())
+            },
+            show: |config| config.$field.to_string(),
+        }
+    };
+}
+
+macro_rules! size {
+    ($name:literal, $field:ident, $least:expr, $most:expr, $help:literal) => {
+        Key {
+            name: $name,
+            help: $help,
+            range: Range::Size($least, $most),
+            set: |config, text| {
+                config.$field = size(text, $least, $most)?;
+                Some(())
+            },
+            show: |config| units::show_size(config.$field as u64),
+        }
+    };
+}
+
+macro_rules! time {
+    ($name:literal, $field:ident, $least:expr, $most:expr, $help:literal) => {
+        Key {
+            name: $name,
+            help: $help,
+            range: Range::Time($least, $most),
+            set: |config, text| {
+                let time = units::parse_duration(text)?;
+                config.$field = ($least..=$most).contains(&time).then_some(time)?;
+                Some(())
+            },
+            show: |config| units::show_duration(config.$field),
+        }
+    };
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+const TIB: u64 = 1 << 40;
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Every key there is, those of a section together.
+pub const KEYS: &[Key] = &[
+    name!(
+        "cluster_name",
+        cluster_name,
+        "Name of the cluster, which drivers compare; the same on every node."
+    ),
+    Key {
+        name: "data_dir",
+        help: "Directory that belongs to this node alone: data, commit log, snapshots. Founded \
+               if it is empty.",
+        range: Range::Path,
+        set: |config, text| {
+            config.data_dir = PathBuf::from(text);
+            (!text.is_empty()).then_some(())
+        },
+        show: |config| config.data_dir.display().to_string(),
+    },
+    name!("data_center", data_center, "Data centre of this node, which drivers prefer by name."),
+    name!("rack", rack, "Rack of this node."),
+    number!(
+        "worker_threads",
+        worker_threads,
+        0,
+        1024,
+        "Threads that serve requests; 0 is one for each core."
+    ),
+    address!(
+        "listen.address",
+        listen_address,
+        "IP address that clients connect to; 0.0.0.0 is all of the machine's."
+    ),
+    number!(
+        "listen.cql_port",
+        cql_port,
+        0,
+        65_535,
+        "Port of the native protocol; 0 lets the system choose a free one."
+    ),
+    address!("metrics.address", metrics_address, "IP address of the Prometheus endpoint."),
+    number!(
+        "metrics.port",
+        metrics_port,
+        0,
+        65_535,
+        "Port of the Prometheus endpoint (GET /metrics); 0 is none."
+    ),
+    Key {
+        name: "commit_log.mode",
+        help: "When a write is answered. group: after the sync that covers it, which writes \
+               share; survives a power cut. periodic: when the system has it, synced every \
+               commit_log.sync_period; survives a crash of the process, not a power cut. batch: \
+               after a sync that starts at once.",
+        range: Range::Choice(&["group", "periodic", "batch"]),
+        set: |config, text| {
+            config.durability = match text {
+                "group" => DurabilityMode::Group,
+                "periodic" => DurabilityMode::Periodic,
+                "batch" => DurabilityMode::Batch,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |config| format!("{:?}", config.durability).to_lowercase(),
+    },
+    time!(
+        "commit_log.sync_period",
+        sync_period,
+        Duration::from_millis(1),
+        HOUR,
+        "Time between syncs in periodic mode: how much a power cut may take."
+    ),
+    size!(
+        "commit_log.segment_bytes",
+        segment_bytes,
+        64 * KIB,
+        GIB,
+        "Size of a file of the commit log; a mutation may have half of it."
+    ),
+    size!(
+        "commit_log.total_bytes",
+        log_bytes_max,
+        MIB,
+        TIB,
+        "Size of the commit log past which the tables that its oldest part is kept for are \
+         flushed. More makes flushes rarer and a restart after a crash slower."
+    ),
+    size!(
+        "memtable.flush_bytes",
+        memtable_flush_bytes,
+        64 * KIB,
+        64 * GIB,
+        "Size of one table's memtable at which it is flushed to an SSTable."
+    ),
+    size!(
+        "memtable.total_bytes",
+        memtable_total_bytes,
+        256 * KIB,
+        256 * GIB,
+        "Memory for all memtables together; writers are slowed as it fills, then refused."
+    ),
+    size!(
+        "cache.block_bytes",
+        block_cache_bytes,
+        0,
+        256 * GIB,
+        "Memory for blocks of SSTables; 0 leaves caching to the system."
+    ),
+    size!(
+        "cache.prepared_statement_bytes",
+        prepared_statements_bytes,
+        64 * KIB,
+        GIB,
+        "Memory for prepared statements; the least used go, and drivers prepare them again."
+    ),
+    size!(
+        "limits.frame_bytes",
+        frame_bytes_max,
+        64 * KIB,
+        256 * MIB,
+        "Largest request; a larger one is answered with an error."
+    ),
+    number!(
+        "limits.connections",
+        connections_max,
+        1,
+        1 << 20,
+        "Connections of clients at once; further ones are closed."
+    ),
+    number!(
+        "limits.requests_per_connection",
+        connection_requests_max,
+        1,
+        32_768,
+        "Requests of one connection under way at once; then it is not read on until one is \
+         answered."
+    ),
+    time!(
+        "limits.startup_timeout",
+        startup_timeout,
+        Duration::from_millis(100),
+        HOUR,
+        "Time that a client has from connecting to its STARTUP; then it is disconnected."
+    ),
+    number!(
+        "disk.fetch_threads",
+        fetch_threads,
+        1,
+        256,
+        "Threads that read what no cache holds: how many such reads the disk sees at once."
+    ),
+];
+
+/// Levenshtein's edit distance.
+pub(super) fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (y, (above_left, above)) in b.iter().zip(row.iter().zip(row.iter().skip(1))) {
+            left = (above_left + usize::from(x != *y)).min(above + 1).min(left + 1);
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
