@@ -6,6 +6,7 @@ pub mod checksum;
 pub mod clock;
 pub mod codec;
 pub mod disk;
+pub mod fork;
 pub mod net;
 pub mod pool;
 pub mod random;

@@ -8,14 +8,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::fork::ForkJoin;
+
 pub use real::{TokioRuntime, block_on, stop_requested};
 pub use simulated::{SimRuntime, Stuck};
 
 /// A boxed future that can move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Runs tasks and knows how to wait.
-pub trait Runtime: Send + Sync {
+/// Runs tasks and knows how to wait; also runs pieces of work side by side.
+pub trait Runtime: ForkJoin {
     /// Starts a task whose every poll is short and never blocks. A panic ends the task only.
     fn spawn(&self, name: &'static str, future: BoxFuture<'static, ()>);
 

@@ -113,7 +113,7 @@ impl Node {
         identity.timestamp_ceiling = background::first_ceiling(floor, world.clock.wall_micros());
         identity.store(disk.as_ref(), &dir).map_err(OpenError::Identity)?;
 
-        let options = engine_options(&config, &identity);
+        let options = engine_options(&world, &config, &identity);
         let tables = engine_tables(&metadata.schema());
         let engine =
             Engine::open(options, disk, world.clock.clone(), world.random.clone(), &tables)
@@ -200,7 +200,7 @@ fn found_node(world: &World, dir: &Path) -> Result<(Identity, Metadata), OpenErr
     Ok((identity, metadata))
 }
 
-fn engine_options(config: &Config, identity: &Identity) -> Options {
+fn engine_options(world: &World, config: &Config, identity: &Identity) -> Options {
     Options {
         host_id: identity.host_id,
         durability: match config.durability {
@@ -215,6 +215,7 @@ fn engine_options(config: &Config, identity: &Identity) -> Options {
         memtable_bytes_max: config.memtable_flush_bytes,
         memtable_total_bytes_max: config.memtable_total_bytes,
         block_cache_bytes: config.block_cache_bytes,
+        fork: world.runtime.clone(),
         ..Options::new(config.data_dir.join("engine"))
     }
 }

@@ -38,7 +38,7 @@ pub use options::{
     Durability, GROUP_PACE_DEFAULT, LogOptions, PACE_MAX, PERIODIC_PACE_DEFAULT,
     PERIODIC_SYNC_DEFAULT, SEGMENT_BYTES_MAX, SEGMENT_BYTES_MIN,
 };
-pub use replay::{LogRecord, Records, Replay, ReplaySegment};
+pub use replay::{LogRecord, RecordView, Records, Replay, ReplaySegment};
 pub use worker::SyncStep;
 
 use format::RecordHead;

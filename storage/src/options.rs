@@ -4,6 +4,9 @@
 //! name says otherwise.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use helenus_platform::fork::{ForkJoin, InTurn};
 
 pub use crate::log::Durability;
 
@@ -46,6 +49,8 @@ pub struct Options {
     /// Start although the commit log is damaged below its durable position, dropping the
     /// damaged part. Loses acknowledged writes; an operator's last resort.
     pub skip_damaged_log: bool,
+    /// Runs the replay of the commit log, which is cut into pieces.
+    pub fork: Arc<dyn ForkJoin>,
     /// A deliberate fault, so that the test harness can prove that it would notice.
     #[cfg(any(test, feature = "planted-faults"))]
     pub planted_fault: Option<PlantedFault>,
@@ -71,6 +76,7 @@ impl Options {
             expiry_margin_seconds: 3600,
             drop_unnamed_tables: false,
             skip_damaged_log: false,
+            fork: Arc::new(InTurn),
             #[cfg(any(test, feature = "planted-faults"))]
             planted_fault: None,
         }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 use super::{BoxFuture, Runtime};
+use crate::fork::{ForkJoin, Piece, Threads};
 
 /// The runtime of a real process.
 pub struct TokioRuntime {
@@ -90,6 +91,16 @@ impl Drop for TokioRuntime {
         if let Some(runtime) = self.owned.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+impl ForkJoin for TokioRuntime {
+    fn width(&self) -> usize {
+        Threads.width()
+    }
+
+    fn fork_join(&self, name: &'static str, pieces: Vec<Piece<'_>>) {
+        Threads.fork_join(name, pieces);
     }
 }
 

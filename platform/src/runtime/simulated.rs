@@ -14,8 +14,11 @@ use std::time::Duration;
 
 use super::{BoxFuture, Runtime};
 use crate::clock::{Clock, ManualClock};
+use crate::fork::{ForkJoin, Piece, run_drawn};
 use crate::random::{Random, SeededRandom};
 
+/// Pieces that forked work is cut into.
+const FORK_WIDTH: usize = 3;
 /// The most that one poll takes, in nanoseconds of simulated time.
 const POLL_NANOS_MAX: u64 = 4_000;
 
@@ -251,6 +254,19 @@ impl std::error::Error for Stuck {}
 /// One round of a multiply-and-rotate hash.
 fn mix(hash: u64, value: u64) -> u64 {
     (hash.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95)
+}
+
+impl ForkJoin for SimRuntime {
+    fn width(&self) -> usize {
+        FORK_WIDTH
+    }
+
+    fn fork_join(&self, _name: &'static str, pieces: Vec<Piece<'_>>) {
+        run_drawn(&self.inner.random, pieces, |number| {
+            let mut state = self.inner.lock();
+            state.trace = mix(state.trace, number);
+        });
+    }
 }
 
 impl Runtime for SimRuntime {

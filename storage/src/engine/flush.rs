@@ -25,9 +25,14 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct FlushJob {
     table: Arc<Table>,
     not_before: Option<Duration>,
+    /// Of a memtable filled by replay: the log positions whose records are in it or in SSTables.
+    replayed: Option<Vec<Interval>>,
     stage: Stage,
     _claim: Claim,
 }
+
+/// Log positions from the first up to the second.
+type Interval = (LogPosition, LogPosition);
 
 enum Stage {
     Switch,
@@ -35,16 +40,23 @@ enum Stage {
     Write(Flushing, Box<Rewrite>),
 }
 
-/// The memtable being flushed, and where the log's part of it ends.
+/// The memtable being flushed, and the part of the log that its files cover.
 #[derive(Clone)]
 struct Flushing {
     generation: Arc<Generation>,
     end: LogPosition,
+    covered: Vec<Interval>,
 }
 
 impl FlushJob {
     pub(super) fn new(table: Arc<Table>, claim: Claim, not_before: Option<Duration>) -> FlushJob {
-        FlushJob { table, not_before, stage: Stage::Switch, _claim: claim }
+        FlushJob { table, not_before, replayed: None, stage: Stage::Switch, _claim: claim }
+    }
+
+    /// The flush of a memtable that was filled by replay and has been switched; `covered` tells
+    /// what of the log is in it or in SSTables.
+    pub(super) fn replayed(table: Arc<Table>, claim: Claim, covered: Vec<Interval>) -> FlushJob {
+        FlushJob { replayed: Some(covered), ..FlushJob::new(table, claim, None) }
     }
 
     pub(super) fn step(&mut self, shared: &Arc<Shared>, budget: &mut Budget) -> Result<JobStep> {
@@ -75,9 +87,12 @@ impl FlushJob {
         }
         match &mut self.stage {
             Stage::Switch => {
-                let Some(flushing) = switch(shared, &self.table) else {
+                let Some(mut flushing) = switch(shared, &self.table) else {
                     return Ok(JobStep::Done);
                 };
+                if let Some(replayed) = self.replayed.take() {
+                    flushing.covered = replayed;
+                }
                 self.stage = Stage::Settle(flushing);
                 Ok(JobStep::Again)
             }
@@ -122,12 +137,13 @@ fn switch(shared: &Shared, table: &Table) -> Option<Flushing> {
     let view = table.view.load();
     let generation = view.flushing.first()?.clone();
     let next = view.flushing.get(1).unwrap_or(&view.active);
-    Some(Flushing { generation, end: next.start })
+    let (start, end) = (generation.start, next.start);
+    Some(Flushing { generation, end, covered: vec![(start, end)] })
 }
 
 fn begin(shared: &Shared, table: &Table, flushing: &Flushing) -> Rewrite {
     let mut options = shared.writer_options(table);
-    options.log_intervals = vec![(flushing.generation.start, flushing.end)];
+    options.log_intervals.clone_from(&flushing.covered);
     let (manifest, cache) = (shared.manifest.clone(), shared.cache.clone());
     let output = Output::new(manifest, cache, options, 1);
     Rewrite::new(vec![Source::memtable(flushing.generation.memtable.clone())], output)
@@ -147,9 +163,9 @@ fn finish(
         return shared.remove_files(&files);
     }
     shared.recycle_too_early(table.id, flushing.end)?;
-    let (id, start, end) = (table.id, flushing.generation.start, flushing.end);
     let mut edits: Vec<Edit> = files.iter().map(|file| added(table, file)).collect();
-    edits.push(Edit::Covered { table: id, start, end });
+    let covered = |&(start, end): &Interval| Edit::Covered { table: table.id, start, end };
+    edits.extend(flushing.covered.iter().map(covered));
     shared.commit_files(edits, &files)?;
     table.install_flush(&change, &flushing.generation, &files);
     drop(change);

@@ -29,13 +29,14 @@ mod health;
 mod memory;
 mod open;
 mod planted;
+mod replay;
 mod stats;
 mod table;
 mod write;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -93,6 +94,8 @@ pub(crate) struct Shared {
     is_closed: AtomicBool,
     /// Log position from which on the log is still needed; for its length only.
     log_start: AtomicU64,
+    /// Set when the log has been replayed.
+    log_damage: OnceLock<Vec<Error>>,
     /// Replaced as a whole, under `ddl`.
     pub(crate) tables: ArcSwap<BTreeMap<TableId, Arc<Table>>>,
 
@@ -379,6 +382,12 @@ impl Engine {
         shared.metrics.memtable_bytes_now.set(shared.memory.bytes() as u64);
         shared.metrics.clock_jumps_now.set(shared.trusted.jumps());
         &shared.metrics
+    }
+
+    /// Damage in the commit log that was passed over at the start because the options said so, in
+    /// the order of the log. Each names what may be lost.
+    pub fn log_damage(&self) -> &[Error] {
+        self.shared.log_damage.get().map_or(&[], Vec::as_slice)
     }
 
     /// The failure after which the engine refuses writes until it is opened again, if any.

@@ -7,13 +7,15 @@
 //! 4. Remove what the manifest proves to be garbage: dropped tables' directories, files with an
 //!    id of our own that it does not name. Anything else that lies around is left alone.
 //! 5. Open the commit log, which must be there if it ever was.
-//! 6. Replay it into memtables, leaving out what SSTables cover, what was truncated or dropped.
+//! 6. Replay it into memtables, leaving out what SSTables cover, what was truncated or dropped
+//!    (`replay`).
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use arc_swap::ArcSwap;
 use helenus_platform::clock::Clock;
@@ -21,23 +23,19 @@ use helenus_platform::disk::{Disk, Entry};
 use helenus_platform::random::Random;
 use helenus_platform::signal::Signal;
 
-use super::flush::FlushJob;
 use super::health::Health;
 use super::memory::{Generation, Memory};
-use super::{Claim, Claims, JobStep, Shared, Table, TrustedClock, planted};
+use super::replay::replay;
+use super::{Claims, Shared, Table, TrustedClock, planted};
 use crate::error::{Error, Result};
-use crate::log::{CommitLog, LogOptions, LogRecord, Replay};
+use crate::log::{CommitLog, LogOptions, Replay};
 use crate::manifest::{Directory, Edit, Manifest, State};
 use crate::metrics::Metrics;
-use crate::model::{KeyspaceId, LogPosition, MutationRef, SsTableId, TableId};
+use crate::model::{KeyspaceId, LogPosition, SsTableId, TableId};
 use crate::options::{Options, TableOptions};
-use crate::read::Budget;
 use crate::sstable::{BlockCache, SsTable, UNFINISHED_SUFFIX, file_name};
 
-/// While replaying, memory is looked at each time so many bytes of log have been applied.
-const BYTES_PER_ACCOUNT: u64 = 64 << 10;
-
-type Tables = BTreeMap<TableId, Arc<Table>>;
+pub(super) type Tables = BTreeMap<TableId, Arc<Table>>;
 
 pub(super) fn open(
     options: Options,
@@ -63,7 +61,7 @@ pub(super) fn open(
         tables.insert(*id, table);
     }
     remove_garbage(&manifest, &metrics)?;
-    let (log, replay) = open_log(&manifest, &options, disk, clock.clone(), random)?;
+    let (log, found) = open_log(&manifest, &options, disk, clock.clone(), random)?;
     let state = manifest.state();
     let (gap, jump) = (options.clock_gap_max_seconds, options.clock_jump_max_seconds);
     let shared = Arc::new(Shared {
@@ -81,10 +79,13 @@ pub(super) fn open(
         compaction_signal: Signal::new(),
         is_closed: AtomicBool::new(false),
         log_start: AtomicU64::new(0),
+        log_damage: OnceLock::new(),
         tables: ArcSwap::from_pointee(tables),
         ddl: Mutex::new(()),
     });
-    shared.replay(replay, &state)?;
+    let damage = replay(&shared, found, &state)?;
+    // Nobody else has this engine yet.
+    let _ = shared.log_damage.set(damage);
     shared.recycle_log()?;
     Ok(shared)
 }
@@ -261,67 +262,4 @@ pub(super) fn log_files(directory: &Directory) -> Result<Vec<String>> {
     let entries = list(directory, &directory.log())?;
     let segments = entries.into_iter().filter(|entry| entry.name.starts_with("segment-"));
     Ok(segments.map(|entry| entry.name).collect())
-}
-
-impl Shared {
-    /// Applies what earlier runs left in the log and SSTables do not have.
-    fn replay(self: &Arc<Shared>, replay: Replay, state: &State) -> Result<()> {
-        let tables = self.tables.load_full();
-        let mut unaccounted = 0;
-        replay.for_each(|record| {
-            unaccounted += record.end.0 - record.start.0;
-            if unaccounted > BYTES_PER_ACCOUNT {
-                unaccounted = 0;
-                tables.values().for_each(|table| {
-                    table.view.load().active.account();
-                });
-                if self.memory.is_full() {
-                    self.flush_replayed(&tables, record.start)?;
-                }
-            }
-            self.replay_record(&record, &tables, state)
-        })?;
-        tables.values().for_each(|table| {
-            table.view.load().active.account();
-        });
-        Ok(())
-    }
-
-    fn replay_record(&self, record: &LogRecord, tables: &Tables, state: &State) -> Result<()> {
-        let mut applied = false;
-        for bytes in &record.mutations {
-            let mutation = MutationRef::parse(bytes)?;
-            for update in mutation.tables() {
-                let update = update?;
-                let Some(table) = tables.get(&update.table()) else { continue };
-                if state.covers(table.id, record.start, record.end) {
-                    continue;
-                }
-                let generation = &table.view.load().active;
-                generation.memtable.apply(mutation.key(), &update, record.end)?;
-                applied = true;
-            }
-        }
-        let counter =
-            if applied { &self.metrics.replayed_records } else { &self.metrics.replay_skipped };
-        counter.add(1);
-        Ok(())
-    }
-
-    /// Memory is full in the middle of replay: everything before `position` goes to SSTables.
-    fn flush_replayed(self: &Arc<Shared>, tables: &Tables, position: LogPosition) -> Result<()> {
-        for table in tables.values() {
-            if table.view.load().active.memtable.is_empty() {
-                continue;
-            }
-            let change = table.begin_change();
-            table.switch(&change, self.new_generation(table.id, position));
-            drop(change);
-            let Some(claim) = Claim::flush(self, table.id) else { continue };
-            let mut job = FlushJob::new(table.clone(), claim, None);
-            while job.step(self, &mut Budget::UNLIMITED.clone())? != JobStep::Done {}
-            table.wants_flush.store(false, Ordering::Release);
-        }
-        Ok(())
-    }
 }

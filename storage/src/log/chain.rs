@@ -46,14 +46,14 @@ pub(crate) fn parse_header(bytes: &[u8]) -> Result<SegmentHeader> {
     if sound { Ok(header) } else { Err(Error::corrupt("the segment header contradicts itself")) }
 }
 
-/// The bytes of a segment, as far as they are part of the log.
-pub(crate) fn load(segment: &Segment) -> Result<Vec<u8>> {
+/// Fills `bytes` with what the segment's file holds, as far as it can be part of the log. The same
+/// vector for one segment after another spares the system from clearing fresh memory for each.
+pub(crate) fn load(segment: &Segment, bytes: &mut Vec<u8>) -> Result<()> {
     let failed = |error| Error::io("reading a commit log segment", &segment.path, error);
     // `capacity` was checked against the largest segment.
     let length = segment.file.len().map_err(failed)?.min(segment.header.capacity);
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-    segment.file.read_exact_at(0, &mut bytes).map_err(failed)?;
-    Ok(bytes)
+    bytes.resize(usize::try_from(length).unwrap_or(0), 0);
+    segment.file.read_exact_at(0, bytes).map_err(failed)
 }
 
 /// What stands at some offset of a segment.

@@ -61,12 +61,14 @@ struct Verdict {
 pub(crate) fn recover(store: &SegmentStore, options: &LogOptions) -> Result<Recovered> {
     let mut skipped = Vec::new();
     let mut found = Vec::new();
+    let mut bytes = Vec::new();
     let mut next_base = options.min_position.0;
     for base in store.scan()? {
         match open_segment(store, base) {
             Ok(segment) => {
                 next_base = next_base.max(segment.limit());
-                let chain = walk(&segment.header, segment.salt, &load(&segment)?);
+                load(&segment, &mut bytes)?;
+                let chain = walk(&segment.header, segment.salt, &bytes);
                 found.push(Found { segment, chain });
             }
             Err(error) => {
@@ -112,6 +114,7 @@ fn judge(
 ) -> Result<Verdict> {
     let mut verdict = Verdict { kept: Vec::new(), dropped: Vec::new(), torn: None };
     let mut ended = false;
+    let mut bytes = Vec::new();
     for Found { segment, chain } in found {
         if ended {
             verdict.dropped.push(segment);
@@ -128,12 +131,13 @@ fn judge(
             continue;
         }
         let mut end = chain.end;
-        if end > durable
-            && let Some(torn) =
-                first_torn_group(&segment.header, segment.salt, &load(&segment)?, durable)
-        {
-            ended = true;
-            end = torn;
+        if end > durable {
+            load(&segment, &mut bytes)?;
+            let torn = first_torn_group(&segment.header, segment.salt, &bytes, durable);
+            if let Some(torn) = torn {
+                ended = true;
+                end = torn;
+            }
         }
         if !chain.sealed || ended {
             ended = true;

@@ -11,7 +11,7 @@ use super::ledger::{Dirty, Ledger, Sealed, touch};
 use super::options::LogOptions;
 use super::recovery::Kept;
 use super::segment::Segment;
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::model::{LogPosition, Slice, TableId};
 
 /// One record, read back.
@@ -23,8 +23,21 @@ pub struct LogRecord {
     pub end: LogPosition,
     /// The tables it touches.
     pub tables: Vec<TableId>,
-    /// Its mutations, which share one block of memory with their whole segment.
+    /// Its mutations.
     pub mutations: Vec<Slice>,
+}
+
+/// One record where it stands in its segment.
+#[derive(Debug)]
+pub struct RecordView<'a> {
+    /// Log position of the record's first byte.
+    pub start: LogPosition,
+    /// Log position behind its last byte.
+    pub end: LogPosition,
+    /// The tables it touches.
+    pub tables: Vec<TableId>,
+    /// Its mutations.
+    pub mutations: Vec<&'a [u8]>,
 }
 
 /// What earlier runs left in the log.
@@ -59,6 +72,12 @@ impl Replay {
     #[must_use]
     pub fn into_segments(self) -> Vec<ReplaySegment> {
         self.segments
+    }
+
+    /// The segments as [`Replay::into_segments`] gives them, and the damage that was passed over
+    /// when the log was opened.
+    pub(crate) fn into_parts(self) -> (Vec<ReplaySegment>, Vec<Error>) {
+        (self.segments, self.skipped)
     }
 
     /// Whether there is nothing to replay.
@@ -115,7 +134,13 @@ impl ReplaySegment {
 
     /// Reads the segment into memory. Its records are checked one by one as they are asked for.
     pub fn records(self) -> Result<Records> {
-        let block = Slice::from(load(&self.segment)?);
+        self.read(Vec::new())
+    }
+
+    /// As [`ReplaySegment::records`], into memory that was used before.
+    pub(crate) fn read(self, buffer: Vec<u8>) -> Result<Records> {
+        let mut block = buffer;
+        load(&self.segment, &mut block)?;
         let offset = SEGMENT_HEADER_BYTES;
         Ok(Records {
             segment: self.segment,
@@ -142,7 +167,7 @@ pub struct Records {
     end: u64,
     skip_corrupt: bool,
     ledger: Arc<Ledger>,
-    block: Slice,
+    block: Vec<u8>,
     /// Where the next record or group header stands.
     offset: usize,
     group_end: usize,
@@ -158,6 +183,44 @@ impl Records {
     #[must_use]
     pub fn skipped(&self) -> &[Error] {
         &self.skipped
+    }
+
+    pub(crate) fn take_skipped(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.skipped)
+    }
+
+    /// The memory in which the segment stood.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        self.block
+    }
+
+    /// Every record before this log position has been handed out.
+    pub(crate) fn position(&self) -> LogPosition {
+        LogPosition(self.log_position(self.offset))
+    }
+
+    /// Lets `visit` look at the next record. An error that it returns is placed at the record, if
+    /// it has no place in a file of its own.
+    pub(crate) fn next_with<T>(
+        &mut self,
+        mut visit: impl FnMut(RecordView<'_>) -> Result<T>,
+    ) -> Option<Result<T>> {
+        while !self.done {
+            let moved = if self.offset < self.group_end {
+                self.next_record(&mut visit)
+            } else if self.group_left > 0 {
+                self.group_left = 0;
+                self.damaged(MISCOUNTED).map(|()| None)
+            } else {
+                self.next_group().map(|()| None)
+            };
+            match moved {
+                Ok(Some(record)) => return Some(Ok(record)),
+                Ok(None) => {}
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        None
     }
 
     fn log_position(&self, offset: usize) -> u64 {
@@ -210,7 +273,10 @@ impl Records {
         Err(error)
     }
 
-    fn next_record(&mut self) -> Result<Option<LogRecord>> {
+    fn next_record<T>(
+        &mut self,
+        visit: &mut impl FnMut(RecordView<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
         let start = self.log_position(self.offset);
         let group = self.block.get(self.offset..self.group_end).unwrap_or_default();
         let decoded = match RecordRef::decode(group, self.segment.salt, start) {
@@ -227,14 +293,18 @@ impl Records {
                 return Ok(None);
             }
         };
-        let end = start + record.size as u64;
-        let mutations = record.mutations.iter().map(|bytes| self.block.share(bytes)).collect();
-        let (tables, size) = (record.tables, record.size);
+        let RecordRef { tables, mutations, size } = record;
+        let end = start + size as u64;
         touch(&mut self.dirty, &tables, start, end);
+        let (start, end) = (LogPosition(start), LogPosition(end));
+        let visited = visit(RecordView { start, end, tables, mutations });
+        let visited = visited.map_err(|error| match error.place() {
+            Place::File { .. } => error,
+            _ => error.at_file(&self.segment.path, Some(self.offset as u64)),
+        });
         self.offset += size;
         self.group_left -= 1;
-        let (start, end) = (LogPosition(start), LogPosition(end));
-        Ok(Some(LogRecord { start, end, tables, mutations }))
+        visited.map(Some)
     }
 }
 
@@ -242,21 +312,9 @@ impl Iterator for Records {
     type Item = Result<LogRecord>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.done {
-            let moved = if self.offset < self.group_end {
-                self.next_record()
-            } else if self.group_left > 0 {
-                self.group_left = 0;
-                self.damaged(MISCOUNTED).map(|()| None)
-            } else {
-                self.next_group().map(|()| None)
-            };
-            match moved {
-                Ok(Some(record)) => return Some(Ok(record)),
-                Ok(None) => {}
-                Err(error) => return Some(Err(error)),
-            }
-        }
-        None
+        self.next_with(|RecordView { start, end, tables, mutations }| {
+            let mutations = mutations.into_iter().map(Slice::copy).collect();
+            Ok(LogRecord { start, end, tables, mutations })
+        })
     }
 }

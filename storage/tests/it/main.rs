@@ -17,6 +17,7 @@ mod model;
 mod model_test;
 mod ops;
 mod paths;
+mod replay;
 mod smoke;
 mod sstable;
 mod threads;

@@ -16,7 +16,7 @@ use helenus_storage::{
 use crate::collect::{Collector, Cuts, PartitionOut, read};
 use crate::harness::{Db, KEYSPACE, key, small_options};
 
-const TABLE: TableId = TableId(1);
+pub(crate) const TABLE: TableId = TableId(1);
 
 fn db(options: Options, table: TableOptions) -> Db {
     let mut db = Db::new(1, options, &[(TABLE, table)]);
@@ -24,19 +24,19 @@ fn db(options: Options, table: TableOptions) -> Db {
     db
 }
 
-fn position(n: u32) -> Vec<u8> {
+pub(crate) fn position(n: u32) -> Vec<u8> {
     let [_, high, middle, low] = n.to_be_bytes();
     vec![0x30, high, middle, low, 0x80]
 }
 
-fn mutation(key_number: u8, fill: impl FnOnce(&mut MutationBuilder)) -> Vec<u8> {
+pub(crate) fn mutation(key_number: u8, fill: impl FnOnce(&mut MutationBuilder)) -> Vec<u8> {
     let key = key(key_number);
     let mut mutation = MutationBuilder::new(KEYSPACE, key.as_ref());
     fill(&mut mutation);
     mutation.finish().unwrap()
 }
 
-fn put(key_number: u8, n: u32, bytes: usize, timestamp: i64) -> Vec<u8> {
+pub(crate) fn put(key_number: u8, n: u32, bytes: usize, timestamp: i64) -> Vec<u8> {
     let value = vec![n as u8; bytes];
     let mut row = RowBuilder::new();
     row.liveness(Liveness::new(timestamp));
@@ -47,7 +47,7 @@ fn put(key_number: u8, n: u32, bytes: usize, timestamp: i64) -> Vec<u8> {
     })
 }
 
-fn delete(key_number: u8, n: u32, timestamp: i64, now: i64) -> Vec<u8> {
+pub(crate) fn delete(key_number: u8, n: u32, timestamp: i64, now: i64) -> Vec<u8> {
     let mut row = RowBuilder::new();
     row.deletion(Deletion::new(timestamp, now));
     let row = row.finish().unwrap();
@@ -56,11 +56,11 @@ fn delete(key_number: u8, n: u32, timestamp: i64, now: i64) -> Vec<u8> {
     })
 }
 
-fn one(db: &Db, key_number: u8) -> ReadCommand {
+pub(crate) fn one(db: &Db, key_number: u8) -> ReadCommand {
     ReadCommand::new(TABLE, Partitions::One(key(key_number)), db.now())
 }
 
-fn rows(found: &[PartitionOut]) -> usize {
+pub(crate) fn rows(found: &[PartitionOut]) -> usize {
     found.iter().map(|partition| partition.rows.len()).sum()
 }
 
