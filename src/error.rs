@@ -72,9 +72,17 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// The most bytes of an error's sentence, which may quote a statement's constants and names.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
 impl From<Error> for ErrorBody {
     fn from(error: Error) -> ErrorBody {
-        ErrorBody { kind: *error.kind, message: error.message }
+        let Error { kind, mut message } = error;
+        if message.len() > MESSAGE_BYTES_MAX {
+            message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX));
+            message.push_str("...");
+        }
+        ErrorBody { kind: *kind, message }
     }
 }
 
@@ -92,6 +100,12 @@ impl From<WireError> for Error {
 
 impl From<helenus_storage::Error> for Error {
     fn from(error: helenus_storage::Error) -> Error {
-        Error::server(error.to_string())
+        use helenus_storage::ErrorKind as Kind;
+        let message = error.to_string();
+        match error.kind() {
+            Kind::TooLarge => Error::invalid(message),
+            Kind::Full | Kind::Overloaded => Error::overloaded(message),
+            _ => Error::server(message),
+        }
     }
 }

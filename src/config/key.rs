@@ -263,7 +263,7 @@ pub const KEYS: &[Key] = &[
         segment_bytes,
         64 * KIB,
         GIB,
-        "Size of a file of the commit log; a mutation may have half of it."
+        "Size of a file of the commit log; a mutation may have half of it, 16 MiB at most."
     ),
     size!(
         "commit_log.total_bytes",

@@ -404,7 +404,7 @@ fn what_comes_instead_of_startup_is_refused() {
 
 #[test]
 fn a_startup_that_never_comes_ends_the_connection() {
-    let besieged = Besieged::start(&["limits.startup_timeout_ms=300"]);
+    let besieged = Besieged::start(&["limits.startup_timeout=300ms"]);
     let began = Instant::now();
     let starts: [&[u8]; 4] = [b"", b"\x04", b"\x04\0\0\0\x01\0\0\0\x10\0\x01", b"\x05\0\0\0"];
     let mut clients: Vec<RawClient> = starts
@@ -466,7 +466,7 @@ fn half_sent_frames_wait_without_harm() {
 
 #[test]
 fn random_bytes_get_errors_or_a_closed_connection() {
-    let besieged = Besieged::start(&["limits.startup_timeout_ms=2000"]);
+    let besieged = Besieged::start(&["limits.startup_timeout=2s"]);
     let random = SeededRandom::new(11);
     for round in 0..600_u64 {
         let (version, lz4) = KINDS[random.below(KINDS.len() as u64) as usize];

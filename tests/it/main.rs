@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests look at the node from outside its seams")]
 
 mod bad_frames;
+mod bad_statements;
 mod data_directory;
 mod process;
 mod raw_client;

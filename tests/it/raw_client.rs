@@ -40,6 +40,12 @@ pub(crate) enum Heard {
     Closed,
 }
 
+impl PreparedId {
+    pub(crate) fn id(&self) -> &[u8] {
+        &self.id
+    }
+}
+
 impl RawClient {
     /// A connection on which nothing has been said.
     pub(crate) fn connect(node: &Node, version: ProtocolVersion, lz4: bool) -> Self {

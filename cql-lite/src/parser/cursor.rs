@@ -11,6 +11,10 @@ pub(super) type Parsed<T> = Result<T, Box<Failure>>;
 /// in whoever walks the tree; a frozen collection ten levels deep is already rare.
 pub const NESTING_MAX: usize = 128;
 
+/// The most tokens of a statement. Each costs up to a few hundred bytes in the tree, so a text of
+/// the largest frame full of tiny literals would take a gigabyte; bound values cost next to nothing.
+pub const TOKENS_MAX: usize = 1 << 19;
+
 /// How far rules look ahead without trying anything.
 const LOOKAHEAD_MAX: usize = 5;
 
@@ -24,6 +28,9 @@ pub(super) struct Parser<'a> {
     /// The first place where the text stops being tokens, once it was looked at.
     lex_error: Option<Box<LexError>>,
     markers: usize,
+    /// Tokens of this statement that were read; those read again after a [`Checkpoint`] count
+    /// again.
+    tokens: usize,
     depth: usize,
     /// The first place where something was nested too deeply.
     too_deep: Option<Position>,
@@ -49,6 +56,7 @@ impl<'a> Parser<'a> {
             last_end: 0,
             lex_error: None,
             markers: 0,
+            tokens: 0,
             depth: 0,
             too_deep: None,
         }
@@ -63,9 +71,10 @@ impl<'a> Parser<'a> {
         self.last_end
     }
 
-    /// Begins the next statement of a script: bind markers count from 0 again.
-    pub(super) fn restart_markers(&mut self) {
+    /// Begins the next statement of a script: bind markers and tokens count from 0 again.
+    pub(super) fn restart_counts(&mut self) {
         self.markers = 0;
+        self.tokens = 0;
     }
 
     pub(super) fn next_marker(&mut self) -> usize {
@@ -117,15 +126,23 @@ impl<'a> Parser<'a> {
     }
 
     fn lex(&mut self) -> Token {
-        match self.lexer.next_token() {
-            Ok(token) => token,
-            Err(error) => {
-                let offset = self.lexer.offset();
-                let position = error.position;
-                self.lex_error.get_or_insert(error);
-                Token { kind: TokenKind::Invalid, start: offset, end: offset, position }
+        self.tokens += 1;
+        let error = match self.lexer.next_token() {
+            Ok(token) if self.tokens <= TOKENS_MAX => return token,
+            Ok(token) => {
+                let message = format!(
+                    "the statement has more than {TOKENS_MAX} tokens: send its values as bound \
+                     values, or in several statements"
+                );
+                let position = token.position;
+                Box::new(LexError { position, found: None, expected: None, message })
             }
-        }
+            Err(error) => error,
+        };
+        let offset = self.lexer.offset();
+        let position = error.position;
+        self.lex_error.get_or_insert(error);
+        Token { kind: TokenKind::Invalid, start: offset, end: offset, position }
     }
 
     #[inline]

@@ -25,7 +25,7 @@ mod table;
 mod term;
 mod type_name;
 
-pub use cursor::NESTING_MAX;
+pub use cursor::{NESTING_MAX, TOKENS_MAX};
 pub use error::SyntaxError;
 pub use script::{ScriptStatement, Split, parse_statements, split_statements};
 

@@ -26,7 +26,7 @@ pub fn parse_statements(input: &str) -> Result<Vec<ScriptStatement<'_>>, SyntaxE
         if parser.at(TokenKind::End) {
             return Ok(statements);
         }
-        parser.restart_markers();
+        parser.restart_counts();
         let first = parser.peek();
         let parsed = parser.statement().and_then(|statement| {
             let end = parser.last_end();

@@ -8,6 +8,7 @@ mod batch;
 mod condition;
 mod delete;
 mod insert;
+mod limits;
 mod operation;
 mod plan;
 mod read;

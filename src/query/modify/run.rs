@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cql_lite::types::CqlType;
 use cql_lite::wire::{BatchKind, ColumnSpec, EncodedColumns, ProtocolVersion, ResponseWriter};
 use helenus_platform::random::Random;
-use helenus_storage::model::{KeyspaceId, LogPosition, PartitionKey, RowRef, Slice};
+use helenus_storage::model::{KeyspaceId, LogPosition, MutationRef, PartitionKey, RowRef, Slice};
 use helenus_storage::{BlockList, Budget, Write};
 
 use crate::coordinator::PartitionGuard;
@@ -21,6 +21,7 @@ use crate::schema::{Schema, Table};
 
 use super::batch::check_size;
 use super::condition::Conditions;
+use super::limits::check_bytes;
 use super::plan::ModifyPlan;
 use super::read::{ReadOn, Reads};
 use super::write::{MutationSet, WriteContext};
@@ -74,6 +75,7 @@ fn context<'a>(
         now_seconds: times.now_seconds,
         timestamps: &services.timestamps,
         counter_id: services.counter_id,
+        bytes_max: services.engine.write_bytes_max(),
     }
 }
 
@@ -167,12 +169,13 @@ fn check_conditional(plan: &ModifyPlan, batch: bool) -> Result<()> {
     Ok(())
 }
 
-fn tables(statements: &[WriteStatement<'_>]) -> Vec<String> {
-    names(statements.iter().map(|statement| &*statement.plan.table))
+fn tables<'s>(statements: &'s [WriteStatement<'_>]) -> Vec<&'s Table> {
+    statements.iter().map(|statement| &*statement.plan.table).collect()
 }
 
 /// The full names of tables, each once.
-fn names<'t>(tables: impl Iterator<Item = &'t Table>) -> Vec<String> {
+fn names(tables: &[&Table]) -> Vec<String> {
+    let tables = tables.iter();
     let mut names: Vec<String> = tables.map(|t| format!("{}.{}", t.keyspace, t.name)).collect();
     names.sort_unstable();
     names.dedup();
@@ -180,23 +183,40 @@ fn names<'t>(tables: impl Iterator<Item = &'t Table>) -> Vec<String> {
 }
 
 /// Hands mutations to the engine, all or none.
-fn store(
+fn store<'t>(
     services: &Services,
     mutations: MutationSet,
     batch: Option<BatchKind>,
     writer: &mut ResponseWriter<'_>,
-    tables: &dyn Fn() -> Vec<String>,
+    tables: &dyn Fn() -> Vec<&'t Table>,
 ) -> Result<Option<LogPosition>> {
     let partitions = mutations.len();
     let encoded = mutations.finish()?;
     if let Some(kind) = batch {
-        check_size(services, kind, &encoded, partitions, &tables(), writer)?;
+        check_size(services, kind, &encoded, partitions, &names(&tables()), writer)?;
     }
     if encoded.is_empty() {
         return Ok(None);
     }
+    let bytes: usize = encoded.iter().map(Vec::len).sum();
+    if bytes > services.engine.write_bytes_max() {
+        return Err(oversized(services, &encoded, bytes, &tables()));
+    }
     let records: Vec<&[u8]> = encoded.iter().map(Vec::as_slice).collect();
     write_records(services, &records).map(Some)
+}
+
+/// The error for mutations that are too large together; names the largest.
+fn oversized(services: &Services, encoded: &[Vec<u8>], bytes: usize, tables: &[&Table]) -> Error {
+    let max = services.engine.write_bytes_max();
+    let largest = encoded.iter().max_by_key(|mutation| mutation.len());
+    let largest = largest.and_then(|mutation| MutationRef::parse(mutation).ok());
+    let id = largest.and_then(|mutation| mutation.tables().find_map(|t| Some(t.ok()?.table())));
+    let table = tables.iter().find(|table| Some(table.id) == id);
+    let refused = largest
+        .zip(table)
+        .and_then(|(mutation, table)| check_bytes(table, mutation.key().key, bytes, max).err());
+    refused.unwrap_or_else(|| Error::invalid(format!("a mutation of {bytes} bytes is over {max}")))
 }
 
 /// Hands encoded mutations to the engine, all or none.
@@ -267,7 +287,7 @@ impl ModifyExecution {
             let context = context(&environment, self.times, services);
             plan.write(*keyspace, &context, &mut self.reads, &mut mutations)?;
         }
-        let tables = || names(self.statements.iter().map(|(plan, ..)| &*plan.table));
+        let tables = || self.statements.iter().map(|(plan, ..)| &*plan.table).collect();
         let position = store(services, mutations, self.batch, writer, &tables)?;
         if conditional {
             self.answer_applied(writer);

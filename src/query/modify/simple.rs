@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::query::restriction::{KeyPart, null_value, unset_value};
 use crate::query::term::{Bound, Environment, Term};
 
+use super::limits::{CLUSTERING_BYTES_MAX, check_bytes, check_clustering};
 use super::operation::Action;
 use super::plan::{ModifyKind, ModifyPlan, Target};
 use super::write::WriteContext;
@@ -71,8 +72,12 @@ impl ModifyPlan {
         }
         let token = Token(murmur3::token(&key));
         let mut mutation = MutationBuilder::new(keyspace, PartitionKeyRef { token, key: &key });
-        mutation.table(self.table.id).row(&position, &row.finish()?);
-        Ok(Some(mutation.finish()?))
+        let row = row.finish()?;
+        check_bytes(&self.table, &key, row.len(), context.bytes_max)?;
+        mutation.table(self.table.id).row(&position, &row);
+        let mutation = mutation.finish()?;
+        check_bytes(&self.table, &key, mutation.len(), context.bytes_max)?;
+        Ok(Some(mutation))
     }
 
     /// The bytes of the partition key.
@@ -122,10 +127,12 @@ impl ModifyPlan {
     ) -> Result<()> {
         let Target::Rows(parts) = &self.target else { return Ok(()) };
         let mut spelled = false;
+        let mut too_long = false;
         for (part, column) in parts.iter().zip(&self.table.clustering) {
             let Some(term) = part.single_term() else { continue };
             match term.evaluate(environment)? {
                 Bound::Bytes(bytes) => {
+                    too_long |= bytes.len() > CLUSTERING_BYTES_MAX;
                     spelled |= needs_spelling(&column.ty, &bytes);
                     encode_component(&column.ty, Some(&bytes), column.descending, position)?;
                 }
@@ -133,11 +140,23 @@ impl ModifyPlan {
                 Bound::Unset => return Err(unset_value(&column.name)),
             }
         }
+        if too_long {
+            return self.check_lengths(environment);
+        }
         position.push(ROW);
         if spelled {
             self.put_spelling(environment, row)?;
         }
         Ok(())
+    }
+
+    fn check_lengths(&self, environment: &Environment<'_>) -> Result<()> {
+        let Target::Rows(parts) = &self.target else { return Ok(()) };
+        let mut lengths = Vec::with_capacity(parts.len());
+        for term in parts.iter().filter_map(|part| part.single_term()) {
+            lengths.push(term.evaluate(environment)?.bytes().map_or(0, <[u8]>::len));
+        }
+        check_clustering(lengths.iter().copied())
     }
 
     fn put_spelling(&self, environment: &Environment<'_>, row: &mut RowBuilder) -> Result<()> {
@@ -208,6 +227,7 @@ mod tests {
                 now_seconds: 1,
                 timestamps: &timestamps,
                 counter_id: CounterId { host: [0; 16], generation: 0 },
+                bytes_max: 1 << 20,
             };
             let keyspace = KeyspaceId(3);
             let short = plan.write_simple(keyspace, &context).unwrap();

@@ -1,5 +1,7 @@
 //! A planned modification with the client's values becomes storage's mutations.
 
+use std::collections::{BTreeMap, HashSet};
+
 use cql_lite::types::functions::time::timeuuid_at;
 use cql_lite::types::key::clustering::{KeyColumn, row as row_position, spelling};
 use cql_lite::types::key::path;
@@ -17,6 +19,7 @@ use crate::query::restriction::{partition_keys, row_keys, slices};
 use crate::query::term::{Bound, Environment, Term};
 use crate::schema::{MAX_TTL_SECONDS, Table};
 
+use super::limits::{check_bytes, check_clustering, check_row};
 use super::operation::{Action, Operation};
 use super::plan::{ModifyKind, ModifyPlan, Target};
 use super::read::{Reads, Scope};
@@ -33,12 +36,21 @@ pub(crate) struct WriteContext<'a> {
     pub(crate) timestamps: &'a Timestamps,
     /// The shard that increments go to.
     pub(crate) counter_id: CounterId,
+    /// The most bytes that all mutations of one request may have.
+    pub(crate) bytes_max: usize,
 }
+
+/// A search through more partitions than these is by a map.
+const SEARCHED_MAX: usize = 16;
 
 /// Mutations being built, one for each partition of each keyspace.
 #[derive(Debug, Default)]
 pub(crate) struct MutationSet {
     mutations: Vec<(KeyspaceId, PartitionKey, MutationBuilder)>,
+    /// Where each is, once there are more than [`SEARCHED_MAX`].
+    places: BTreeMap<(KeyspaceId, PartitionKey), usize>,
+    /// Bytes of rows added so far, a little less than what they will be when encoded.
+    bytes: usize,
 }
 
 impl MutationSet {
@@ -48,7 +60,11 @@ impl MutationSet {
         keyspace: KeyspaceId,
         key: &PartitionKey,
     ) -> &mut MutationBuilder {
-        let known = self.mutations.iter().position(|(ks, k, _)| *ks == keyspace && k == key);
+        let known = if self.mutations.len() <= SEARCHED_MAX {
+            self.mutations.iter().position(|(ks, k, _)| *ks == keyspace && k == key)
+        } else {
+            self.place(keyspace, key)
+        };
         let index = known.unwrap_or_else(|| {
             let builder = MutationBuilder::new(keyspace, key.as_ref());
             self.mutations.push((keyspace, key.clone(), builder));
@@ -56,6 +72,13 @@ impl MutationSet {
         });
         #[expect(clippy::indexing_slicing, reason = "found or pushed just above")]
         &mut self.mutations[index].2
+    }
+
+    /// Looks a partition up in the map, which is brought up to date.
+    fn place(&mut self, keyspace: KeyspaceId, key: &PartitionKey) -> Option<usize> {
+        let new = self.mutations.iter().enumerate().skip(self.places.len());
+        self.places.extend(new.map(|(index, (ks, key, _))| ((*ks, key.clone()), index)));
+        self.places.get(&(keyspace, key.clone())).copied()
     }
 
     /// The tables and keys are not known here; only how many partitions are touched.
@@ -160,6 +183,7 @@ impl ModifyPlan {
     ) -> Result<()> {
         let environment = context.environment;
         let scope = Scope { table: self.table.id, key, position: None };
+        let mut bytes = mutations.bytes;
         let table = mutations.partition(keyspace, key).table(self.table.id);
         if !self.statics.is_empty() {
             let mut row = RowBuilder::new();
@@ -167,7 +191,10 @@ impl ModifyPlan {
                 apply(&mut row, operation, times, context, &scope, reads)?;
             }
             if !row.is_empty() {
-                table.static_row(&row.finish()?)?;
+                let row = row.finish()?;
+                bytes += row.len();
+                check_bytes(&self.table, &key.key, bytes, context.bytes_max)?;
+                table.static_row(&row)?;
             }
         }
         match &self.target {
@@ -177,6 +204,8 @@ impl ModifyPlan {
             }
             Target::Range(parts) => {
                 for range in slices(parts, &self.table.clustering, environment)? {
+                    bytes += range.start.len() + range.end.len();
+                    check_bytes(&self.table, &key.key, bytes, context.bytes_max)?;
                     table.range_tombstone(&range, times.deletion());
                 }
             }
@@ -193,10 +222,14 @@ impl ModifyPlan {
                     if row.is_empty() {
                         continue;
                     }
-                    table.row(&position, &row.finish()?);
+                    let row = row.finish()?;
+                    bytes += position.len() + row.len();
+                    check_bytes(&self.table, &key.key, bytes, context.bytes_max)?;
+                    table.row(&position, &row);
                 }
             }
         }
+        mutations.bytes = bytes;
         Ok(())
     }
 
@@ -224,6 +257,7 @@ impl ModifyPlan {
 
 /// The position of a row, and its spelling where it needs one.
 pub(super) fn position(table: &Table, values: &[Vec<u8>]) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+    check_clustering(values.iter().map(Vec::len))?;
     let columns: Vec<KeyColumn<'_>> = table
         .clustering
         .iter()
@@ -317,6 +351,7 @@ fn apply(
             if let (Bound::Bytes(bytes), Some(element)) = (value(term)?, key_type(ty)) {
                 for bytes in frames::set_elements(&bytes)? {
                     row.cell(dead().with_path(&path::element(element, bytes?)?));
+                    check_row(row, context.bytes_max)?;
                 }
             }
         }
@@ -377,7 +412,7 @@ fn apply(
         }
         Action::RemoveValues(term) => {
             if let Bound::Bytes(bytes) = value(term)? {
-                let gone: Vec<&[u8]> =
+                let gone: HashSet<&[u8]> =
                     frames::list_elements(&bytes)?.collect::<std::result::Result<_, _>>()?;
                 for (path, value) in &reads.list(scope, id)? {
                     if gone.contains(&value.as_slice()) {
@@ -483,6 +518,7 @@ fn put_elements<'c>(
                 let path = paths.next()?;
                 let cell = live(element?);
                 row.cell(Cell { path: Some(&path), ..cell });
+                check_row(row, context.bytes_max)?;
             }
         }
         CqlType::Set(element) => {
@@ -491,6 +527,7 @@ fn put_elements<'c>(
                 let path = path::element(element, bytes)?;
                 let cell = Cell { path: Some(&path), ..live(&[]) };
                 row.cell(spelled(cell, path::spelling(element, bytes)));
+                check_row(row, context.bytes_max)?;
             }
         }
         CqlType::Map(key, _) => {
@@ -498,6 +535,7 @@ fn put_elements<'c>(
                 let path = path::element(key, k)?;
                 let cell = Cell { path: Some(&path), ..live(v) };
                 row.cell(spelled(cell, path::spelling(key, k)));
+                check_row(row, context.bytes_max)?;
             }
         }
         CqlType::Udt(udt) => {

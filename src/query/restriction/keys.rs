@@ -9,10 +9,9 @@ use crate::error::{Error, Result};
 use crate::query::term::{Bound, Environment, Term};
 use crate::schema::Table;
 
-use super::{KeyPart, PartitionRestriction, null_value, unset_value};
-
-/// The most partitions that one statement may name.
-const PARTITIONS_MAX: usize = 65_535;
+use super::{
+    KeyPart, PartitionRestriction, is_too_much, null_value, too_many_combinations, unset_value,
+};
 
 /// The key with its token.
 pub(crate) fn key_of(bytes: &[u8]) -> PartitionKey {
@@ -73,10 +72,9 @@ pub(crate) fn partition_keys(
         };
         values.sort_by(|a, b| compare(&column.ty, a, b));
         values.dedup();
-        if keys.len().saturating_mul(values.len()) > PARTITIONS_MAX {
-            return Err(Error::invalid(format!(
-                "The IN restrictions of this statement name more than {PARTITIONS_MAX} partitions"
-            )));
+        let have = keys.iter().map(|key| key.iter().map(Vec::len).sum());
+        if is_too_much(have, values.iter().map(Vec::len)) {
+            return Err(too_many_combinations("partitions"));
         }
         let longer = keys.iter().flat_map(|key| {
             values.iter().map(|value| {

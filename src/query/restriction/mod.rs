@@ -70,6 +70,7 @@ impl InTerms {
                     "Invalid null value for IN restriction on {column}"
                 ))),
                 Bound::Bytes(bytes) => {
+                    check_in_values(&bytes, column)?;
                     let elements = cql_lite::types::frames::nullable_list_elements(&bytes)?;
                     let checked = elements.into_iter().map(|value| {
                         if let Some(value) = value {
@@ -82,6 +83,44 @@ impl InTerms {
             },
         }
     }
+}
+
+/// The most bytes of all keys or positions that the IN restrictions of one statement name together.
+const COMBINATION_BYTES_MAX: usize = 64 << 20;
+/// The most of them.
+const COMBINATIONS_MAX: usize = 65_535;
+
+/// Whether every one of `have`, each made longer by every one of `more`, is too much to hold. The
+/// product of two long lists is far larger than the request that brought them.
+fn is_too_much(
+    have: impl ExactSizeIterator<Item = usize>,
+    more: impl ExactSizeIterator<Item = usize>,
+) -> bool {
+    let (have_count, more_count) = (have.len(), more.len());
+    let (have_bytes, more_bytes) = (have.sum::<usize>(), more.sum::<usize>());
+    let bytes =
+        have_bytes.saturating_mul(more_count).saturating_add(more_bytes.saturating_mul(have_count));
+    have_count.saturating_mul(more_count) > COMBINATIONS_MAX || bytes > COMBINATION_BYTES_MAX
+}
+
+/// Refuses a serialized list with more values than an IN restriction may have, before they are
+/// taken apart.
+fn check_in_values(list: &[u8], column: &str) -> Result<()> {
+    let count = cql_lite::types::frames::list_elements(list)?.left();
+    if count <= COMBINATIONS_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "The IN restriction on {column} has {count} values, the maximum is {COMBINATIONS_MAX}"
+    )))
+}
+
+/// The error for IN restrictions that name too much.
+fn too_many_combinations(what: &str) -> Error {
+    Error::invalid(format!(
+        "The IN restrictions of this statement name more than {COMBINATIONS_MAX} {what}, or keys \
+         of more than {COMBINATION_BYTES_MAX} bytes together"
+    ))
 }
 
 /// The error for an unset marker where a value is needed.

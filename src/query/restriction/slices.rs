@@ -18,10 +18,9 @@ use crate::query::term::{Bound, Environment, Term};
 use crate::schema::Column;
 
 use super::relation::TupleTerm;
-use super::{InTerms, null_value, unset_value};
-
-/// The most combinations of IN values in one statement.
-const COMBINATIONS_MAX: usize = 65_535;
+use super::{
+    InTerms, check_in_values, is_too_much, null_value, too_many_combinations, unset_value,
+};
 
 /// A restriction on clustering columns that follow one another.
 #[derive(Debug, Clone)]
@@ -184,6 +183,7 @@ fn alternatives(
         }
         PartKind::InMarker { term, types } => match term.evaluate(environment)? {
             Bound::Bytes(bytes) => {
+                check_in_values(&bytes, name)?;
                 let tuples = frames::list_elements(&bytes)?;
                 tuples.map(|tuple| split_tuple(tuple?, types, columns)).collect()
             }
@@ -232,10 +232,8 @@ pub(crate) fn slices(
             break;
         }
         let tuples = alternatives(part, group, environment)?;
-        if prefixes.len().saturating_mul(tuples.len()) > COMBINATIONS_MAX {
-            return Err(Error::invalid(format!(
-                "The IN restrictions of this statement name more than {COMBINATIONS_MAX} rows"
-            )));
+        if is_too_much(prefixes.iter().map(Vec::len), tuples.iter().map(|tuple| bytes_of(tuple))) {
+            return Err(too_many_combinations("rows"));
         }
         let mut longer = Vec::with_capacity(prefixes.len() * tuples.len());
         for prefix in &prefixes {
@@ -267,10 +265,11 @@ pub(crate) fn row_keys(
             row.extend(tuples.swap_remove(0));
             continue;
         }
-        if rows.len().saturating_mul(tuples.len()) > COMBINATIONS_MAX {
-            return Err(Error::invalid(format!(
-                "The IN restrictions of this statement name more than {COMBINATIONS_MAX} rows"
-            )));
+        if is_too_much(
+            rows.iter().map(|row| bytes_of(row)),
+            tuples.iter().map(|tuple| bytes_of(tuple)),
+        ) {
+            return Err(too_many_combinations("rows"));
         }
         let longer = rows.iter().flat_map(|row| {
             tuples.iter().map(|tuple| row.iter().chain(tuple).cloned().collect::<Vec<_>>())
@@ -278,6 +277,10 @@ pub(crate) fn row_keys(
         rows = longer.collect();
     }
     Ok(rows)
+}
+
+fn bytes_of(values: &[Vec<u8>]) -> usize {
+    values.iter().map(Vec::len).sum()
 }
 
 fn push_values(prefix: &mut Vec<u8>, values: &[Vec<u8>], columns: &[Column]) -> Result<()> {

@@ -246,6 +246,11 @@ impl Engine {
         self.shared.write(mutations)
     }
 
+    /// The most bytes that the mutations of one write may have together: half of a segment.
+    pub fn write_bytes_max(&self) -> usize {
+        self.shared.log.record_bytes_max()
+    }
+
     /// Reads on from `cursor`, without waiting, until the budget is spent.
     pub fn read(
         &self,

@@ -87,6 +87,11 @@ impl RowBuilder {
         self.push(&Entry::ColumnDeletion(column, deletion))
     }
 
+    /// Bytes of the row so far, before it is made canonical.
+    pub fn bytes(&self) -> usize {
+        self.row.len()
+    }
+
     /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
         self.liveness.is_none() && self.deletion.is_none() && self.base.is_none()

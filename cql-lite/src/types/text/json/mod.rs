@@ -4,7 +4,7 @@ mod parser;
 mod read;
 mod write;
 
-pub use parser::{DEPTH_MAX, parse_json};
+pub use parser::{DEPTH_MAX, VALUES_MAX, parse_json};
 pub use read::{from_json, name_of_key};
 pub use write::{quote, to_json};
 

@@ -6,12 +6,15 @@ use crate::types::error::{Result, ValueError};
 /// Arrays and objects nest at most this deep.
 pub const DEPTH_MAX: usize = 200;
 
+/// A text has at most this many values, keys not counted: each takes memory of its own.
+pub const VALUES_MAX: usize = 1 << 19;
+
 /// An error quotes at most this much of the text.
 const QUOTED_CHARS_MAX: usize = 200;
 
 /// Parses a whole text as one JSON value.
 pub fn parse_json(text: &str) -> Result<Json> {
-    let mut parser = Parser { text, at: 0 };
+    let mut parser = Parser { text, at: 0, values: 0 };
     let value = parser.value(0)?;
     parser.spaces();
     if parser.at < text.len() {
@@ -23,6 +26,7 @@ pub fn parse_json(text: &str) -> Result<Json> {
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    values: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -61,6 +65,10 @@ impl<'a> Parser<'a> {
     fn value(&mut self, depth: usize) -> Result<Json> {
         if depth > DEPTH_MAX {
             return Err(self.error("it nests too deep"));
+        }
+        self.values += 1;
+        if self.values > VALUES_MAX {
+            return Err(self.error(&format!("it has more than {VALUES_MAX} values")));
         }
         self.spaces();
         match self.peek() {
