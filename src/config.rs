@@ -52,6 +52,7 @@ pub struct Config {
     pub startup_timeout: Duration,
     pub prepared_statements_bytes: usize,
     pub fetch_threads: usize,
+    pub auto_snapshot: bool,
 }
 
 impl Default for Config {
@@ -80,6 +81,7 @@ impl Default for Config {
             startup_timeout: Duration::from_secs(30),
             prepared_statements_bytes: 16 << 20,
             fetch_threads: 4,
+            auto_snapshot: true,
         }
     }
 }

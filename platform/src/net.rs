@@ -3,6 +3,7 @@
 
 pub mod memory;
 pub mod real;
+mod real_local;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use bytes::BytesMut;
 
 pub use memory::MemoryNetwork;
 pub use real::TokioNetwork;
+pub use real_local::{bind_local, connect_local};
 
 use crate::runtime::BoxFuture;
 

@@ -114,6 +114,8 @@ impl Simulation {
             memtable_total_bytes: 1 << 20,
             // Small, so that reads wait for the disk and overlap.
             block_cache_bytes: 4 << 10,
+            // Waits for a flush inside a statement, which one thread cannot.
+            auto_snapshot: false,
             ..Config::default()
         }
     }

@@ -1,8 +1,10 @@
 //! The command line: what each command takes, and exit codes: 0 done, 1 failed, 2 wrong usage.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints its answer")]
 
+mod admin;
 mod inspect;
 mod options;
+mod restore;
 mod serve;
 
 use std::ffi::OsString;
@@ -13,6 +15,10 @@ use clap::{Parser, Subcommand};
 
 use crate::{CQL_VERSION, RELEASE_VERSION};
 use options::ServeOptions;
+
+const RESTORE_HELP: &str = "Every byte is checked before the directory counts.\n\n\
+    Examples:\n  helenus restore helenus-data/snapshots/before-upgrade --data-dir restored\n  \
+    helenus serve --data-dir restored";
 
 /// A wide-column database that speaks Cassandra's language and protocol.
 #[derive(Debug, Parser)]
@@ -28,6 +34,17 @@ struct CommandLine {
 enum Command {
     /// Run a node (what `helenus` does without a command)
     Serve(ServeOptions),
+    #[command(flatten)]
+    Operate(admin::Operate),
+    /// Make an empty directory the data directory of a node, as a snapshot has it
+    #[command(after_help = RESTORE_HELP)]
+    Restore {
+        /// The snapshot's directory: DATA_DIR/snapshots/TAG, or a copy of it
+        snapshot: PathBuf,
+        /// The new data directory: empty or missing
+        #[arg(long, value_name = "DIR")]
+        data_dir: PathBuf,
+    },
     /// Decode files of a data directory, without changing them
     Inspect {
         /// Files to decode
@@ -58,6 +75,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(config) => serve::run(&config),
             Err(problem) => return wrong_usage(&problem),
         },
+        Command::Operate(operate) => admin::run(operate),
+        Command::Restore { snapshot, data_dir } => {
+            restore::run(&snapshot, &data_dir).map(|done| println!("{done}"))
+        }
         Command::Inspect { files, rows } => inspect::run(&files, rows),
         Command::Config(options) => match options.config() {
             Ok(config) => {

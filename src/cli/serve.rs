@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use helenus_platform::clock::RealClock;
 use helenus_platform::disk::RealDisk;
-use helenus_platform::net::TokioNetwork;
+use helenus_platform::net::{TokioNetwork, bind_local};
 use helenus_platform::random::RealRandom;
 use helenus_platform::runtime::{TokioRuntime, stop_requested};
 
 use crate::config::Config;
+use crate::node::admin::AdminSocket;
 use crate::node::{Node, World};
 
 /// Runs a node until SIGTERM or SIGINT, then stops it cleanly.
@@ -37,8 +38,14 @@ pub(super) fn run(config: &Config) -> Result<(), String> {
         let address = SocketAddr::new(config.listen_address, config.cql_port);
         let serving = node.serve(&network, address).await;
         let serving = serving.map_err(|e| format!("cannot listen on {address}: {e}"))?;
+        let admin = AdminSocket::start(&node, bind_local);
+        if let Err(error) = &admin {
+            let dir = config.data_dir.display();
+            tracing::warn!(%error, %dir, "commands such as `helenus status` cannot reach the node");
+        }
         announce(&serving.address().to_string(), config);
         let stop = stop_requested().await;
+        drop(admin);
         serving.stop().await;
         node.close().await.map_err(|error| format!("stopping: {error}"))?;
         stop.map_err(|error| format!("cannot wait for signals: {error}"))

@@ -20,6 +20,14 @@ const STATE_VERSION: u8 = 1;
 
 /// Who makes the effects of a change real, between its commit and its becoming visible.
 pub trait Applier: Send + Sync {
+    /// Called before the changes are committed, with the snapshot that they were planned against.
+    ///
+    /// # Errors
+    /// Nothing is committed.
+    fn prepare(&self, _before: &Schema, _changes: &[Change]) -> Result<()> {
+        Ok(())
+    }
+
     /// Called with the snapshots before and after, on the thread that committed.
     ///
     /// # Errors
@@ -80,6 +88,29 @@ impl Metadata {
         Ok(Self { schema: ArcSwap::from_pointee(schema), log: Mutex::new(log) })
     }
 
+    /// Founds a metadata log in `dir`, which must exist, that begins with `schema`.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn export(
+        schema: &Schema,
+        disk: &Arc<dyn Disk>,
+        clock: &Arc<dyn Clock>,
+        dir: &Path,
+        cluster_id: [u8; 16],
+    ) -> Result<()> {
+        let (disk, clock) = (disk.clone(), clock.clone());
+        let state = encode_state(schema);
+        MetadataLog::create_at(disk, clock, dir, cluster_id, schema.version, &state)
+            .map_err(|error| Error::server(error.to_string()))
+    }
+
+    /// Runs `action` with the newest snapshot while no change can happen.
+    pub fn held<T>(&self, action: impl FnOnce(&Schema) -> T) -> T {
+        let _log = self.lock();
+        action(&self.schema())
+    }
+
     /// The newest snapshot.
     #[must_use]
     pub fn schema(&self) -> Arc<Schema> {
@@ -103,6 +134,7 @@ impl Metadata {
             return Ok((before, changes));
         }
         let after = Arc::new(before.apply_all(&changes, before.version + 1)?);
+        applier.prepare(&before, &changes)?;
         log.append(&encode_entry(&changes)).map_err(|e| Error::server(e.to_string()))?;
         if let Err(error) = applier.apply(&before, &after, &changes) {
             // Committed, but not in force: planning on would be against a schema that is not so.

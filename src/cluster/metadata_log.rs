@@ -161,6 +161,23 @@ impl MetadataLog {
         Ok(Self { disk, clock, dir, cluster_id, salt, base, version, file, path, end, failed })
     }
 
+    /// Founds a log in `dir`, which must exist and be empty, that begins at `version` with `state`.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_at(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        dir: &Path,
+        cluster_id: [u8; 16],
+        version: u64,
+        state: &[u8],
+    ) -> Result<()> {
+        let mut log = Self::create(disk, clock, dir, cluster_id)?;
+        log.version = version;
+        log.snapshot(state)
+    }
+
     /// Opens the log that [`Self::create`] founded in `dir`.
     ///
     /// # Errors

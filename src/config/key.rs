@@ -149,6 +149,21 @@ macro_rules! number {
     };
 }
 
+macro_rules! switch {
+    ($name:literal, $field:ident, $help:literal) => {
+        Key {
+            name: $name,
+            help: $help,
+            range: Range::Switch,
+            set: |config, text| {
+                config.$field = text.parse().ok()?;
+                Some(())
+            },
+            show: |config| config.$field.to_string(),
+        }
+    };
+}
+
 macro_rules! size {
     ($name:literal, $field:ident, $least:expr, $most:expr, $help:literal) => {
         Key {
@@ -336,6 +351,13 @@ pub const KEYS: &[Key] = &[
         1,
         256,
         "Threads that read what no cache holds: how many such reads the disk sees at once."
+    ),
+    switch!(
+        "snapshot.auto",
+        auto_snapshot,
+        "Whether TRUNCATE and DROP first take a snapshot of the rows that go, under \
+         <data_dir>/snapshots (Cassandra's auto_snapshot). Their space is not freed until \
+         `helenus clearsnapshot`."
     ),
 ];
 

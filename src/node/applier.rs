@@ -1,16 +1,48 @@
 //! Makes committed schema changes real in the engine.
 
+use std::sync::Arc;
+
 use helenus_storage::model::{KeyspaceId, TableId};
 use helenus_storage::{CompactionOptions, Compression, Engine, TableOptions};
 
+use super::snapshots::Snapshots;
 use crate::cluster::metadata::Applier;
 use crate::error::{Error, Result};
 use crate::schema::{Change, Schema, Table, TableSource};
 
 /// Creates, alters and drops the engine's tables.
-pub(super) struct EngineApplier(pub(super) Engine);
+pub(super) struct EngineApplier {
+    pub(super) engine: Engine,
+    /// Takes a snapshot of what a change removes, if the node is to.
+    pub(super) auto_snapshots: Option<Arc<Snapshots>>,
+}
 
 impl Applier for EngineApplier {
+    fn prepare(&self, before: &Schema, changes: &[Change]) -> Result<()> {
+        let Some(snapshots) = &self.auto_snapshots else { return Ok(()) };
+        for change in changes {
+            let (what, name, tables) = match change {
+                Change::Truncate { table } => match before.table_by_id(*table) {
+                    Some(table) => ("truncated", table.name.as_str(), vec![table.clone()]),
+                    None => continue,
+                },
+                Change::DropTable { name, id, .. } => {
+                    let table = before.table_by_id(*id).cloned();
+                    ("dropped", name.as_str(), table.into_iter().collect())
+                }
+                Change::DropKeyspace { name } => {
+                    let tables = before.keyspace(name).into_iter().flat_map(|k| k.tables.values());
+                    ("dropped", name.as_str(), tables.cloned().collect())
+                }
+                _ => continue,
+            };
+            let stored: Vec<Arc<Table>> =
+                tables.into_iter().filter(|table| table.source == TableSource::Stored).collect();
+            snapshots.take_before(what, before, name, &stored)?;
+        }
+        Ok(())
+    }
+
     fn apply(&self, before: &Schema, after: &Schema, changes: &[Change]) -> Result<()> {
         changes.iter().try_for_each(|change| self.apply_one(before, after, change))
     }
@@ -27,26 +59,27 @@ impl EngineApplier {
             Change::PutTable(table) if table.source == TableSource::Stored => {
                 let options = engine_options(table);
                 let done = if before.table_by_id(table.id).is_some() {
-                    self.0.alter_table(table.id, options)
+                    self.engine.alter_table(table.id, options)
                 } else {
-                    self.0.create_table(table.id, keyspace_of(after, table), options)
+                    self.engine.create_table(table.id, keyspace_of(after, table), options)
                 };
                 done.map_err(|e| failed(&format!("preparing storage for {}", table.name), e))
             }
-            Change::DropTable { name, id, .. } => {
-                self.0.drop_table(*id).map_err(|e| failed(&format!("removing table {name}"), e))
-            }
+            Change::DropTable { name, id, .. } => self
+                .engine
+                .drop_table(*id)
+                .map_err(|e| failed(&format!("removing table {name}"), e)),
             Change::DropKeyspace { name } => {
                 let tables = before.keyspace(name).into_iter().flat_map(|k| k.tables.values());
                 for table in tables {
-                    self.0
+                    self.engine
                         .drop_table(table.id)
                         .map_err(|e| failed(&format!("removing table {}", table.name), e))?;
                 }
                 Ok(())
             }
             Change::Truncate { table } => {
-                self.0.truncate(*table).map_err(|e| failed("removing the rows of a table", e))
+                self.engine.truncate(*table).map_err(|e| failed("removing the rows of a table", e))
             }
             _ => Ok(()),
         }

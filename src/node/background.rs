@@ -159,7 +159,7 @@ impl Node {
 }
 
 /// Waits until `pause` is over or `signal` has moved past `epoch`.
-async fn wait(runtime: &dyn Runtime, pause: Duration, signal: &Signal, epoch: u64) {
+pub(super) async fn wait(runtime: &dyn Runtime, pause: Duration, signal: &Signal, epoch: u64) {
     let mut sleep = runtime.sleep(pause);
     let mut moved = pin!(signal.wait_past(epoch));
     poll_fn(|context| {

@@ -100,6 +100,9 @@ impl Handler for Node {
                 }
             }
         }
+        if self.engine().is_drained() {
+            return refuse(out, drained());
+        }
         let services = self.services();
         let begun =
             Execution::begin_batch(services, &schema, batch.kind, &statements, &batch.options, out);
@@ -132,6 +135,9 @@ impl Node {
         ask: Ask<'_>,
         out: &mut ResponseWriter<'_>,
     ) -> Handled {
+        if self.engine().is_drained() {
+            return refuse(out, drained());
+        }
         let services = self.services();
         let schema = self.metadata().schema();
         match Execution::begin(services, &schema, prepared, ask, out) {
@@ -193,6 +199,12 @@ impl Node {
     fn statements(&self) -> &StatementCache {
         &self.shared.statements
     }
+}
+
+/// A kind that makes drivers try another node.
+fn drained() -> Error {
+    let what = "The node is drained: it serves no requests until it is restarted";
+    Error::new(ErrorKind::Bootstrapping, what)
 }
 
 fn refuse(out: &mut ResponseWriter<'_>, error: Error) -> Handled {

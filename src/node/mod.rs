@@ -4,14 +4,18 @@
 //! LOCK        held by the process that has the directory open
 //! IDENTITY    who the directory belongs to          cluster/identity.rs
 //! metadata/   the metadata log                      cluster/metadata_log.rs
+//! snapshots/  snapshots by tag                      node/snapshots/
+//! admin.sock  where commands reach the node         node/admin/
 //! engine/     the storage engine's own directory    storage/
 //! ```
 
+pub mod admin;
 mod applier;
 mod background;
 mod handler;
 mod open;
 mod serve;
+mod snapshots;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -20,6 +24,7 @@ mod views;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use helenus_platform::clock::Clock;
 use helenus_platform::disk::{Disk, DiskLock};
@@ -36,10 +41,12 @@ use crate::coordinator::Timestamps;
 use crate::query::Services;
 use crate::server::EventHub;
 
+use snapshots::Snapshots;
 use statements::StatementCache;
 
 pub use open::OpenError;
 pub use serve::Serving;
+pub use snapshots::{ListedSnapshot, restore};
 
 /// The world that a node lives in: real, or a test's.
 #[derive(Clone)]
@@ -71,9 +78,12 @@ struct Shared {
     config: Config,
     world: World,
     dir: PathBuf,
+    /// When it was opened, on the monotonic clock.
+    opened_at: Duration,
     // Synchronised by themselves.
     services: Services,
     statements: StatementCache,
+    snapshots: Arc<Snapshots>,
     pool: Pool,
     events: Arc<EventHub>,
     stopping: AtomicBool,

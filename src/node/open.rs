@@ -13,6 +13,7 @@ use helenus_storage::model::counter::CounterId;
 use helenus_storage::{Durability, Engine, Options};
 
 use super::applier::{EngineApplier, engine_tables};
+use super::snapshots::Snapshots;
 use super::statements::StatementCache;
 use super::views::LiveViews;
 use super::{Node, Shared, World, background};
@@ -86,6 +87,7 @@ impl Node {
     /// # Errors
     /// Name the file and say what to do.
     pub fn open(world: World, config: Config) -> Result<Node, OpenError> {
+        let opened_at = world.clock.monotonic();
         let disk = world.disk.clone();
         let dir = config.data_dir.clone();
         disk.create_dir_all(&dir).map_err(io("cannot create", &dir))?;
@@ -122,13 +124,25 @@ impl Node {
         let runtime = world.runtime.as_ref();
         let pool = Pool::new(runtime, "helenus-pool", config.fetch_threads, POOL_QUEUE);
         let identity = Arc::new(Mutex::new(identity));
+        let snapshots = Arc::new(Snapshots {
+            disk: world.disk.clone(),
+            clock: world.clock.clone(),
+            engine: engine.clone(),
+            identity: identity.clone(),
+            dir: dir.clone(),
+        });
+        snapshots.remove_unfinished();
+        let auto_snapshots = config.auto_snapshot.then(|| snapshots.clone());
+        let applier = Arc::new(EngineApplier { engine: engine.clone(), auto_snapshots });
         let node = Node {
             shared: Arc::new(Shared {
-                services: services(&world, &config, engine, metadata, &identity, floor),
+                services: services(&world, &config, engine, metadata, applier, &identity, floor),
                 statements: StatementCache::new(config.prepared_statements_bytes),
                 config,
                 world,
                 dir,
+                opened_at,
+                snapshots,
                 pool,
                 events: EventHub::new(),
                 stopping: AtomicBool::new(false),
@@ -148,6 +162,7 @@ fn services(
     config: &Config,
     engine: Engine,
     metadata: Metadata,
+    applier: Arc<EngineApplier>,
     identity: &Arc<Mutex<Identity>>,
     timestamp_floor: i64,
 ) -> Services {
@@ -158,7 +173,7 @@ fn services(
     let views =
         LiveViews { config: config.clone(), identity: identity.clone(), engine: engine.clone() };
     Services {
-        applier: Arc::new(EngineApplier(engine.clone())),
+        applier,
         engine,
         metadata: Arc::new(metadata),
         views: Arc::new(views),

@@ -119,6 +119,22 @@ fn whole_keyspace(keyspace: &Keyspace, internals: bool, out: &mut Vec<Element>) 
     }
 }
 
+/// The CQL that makes every keyspace of users with everything in it, ids included.
+pub fn schema_script(schema: &Schema) -> String {
+    let mut elements = Vec::new();
+    for keyspace in schema.keyspaces().values().filter(|keyspace| !is_system(keyspace)) {
+        whole_keyspace(keyspace, true, &mut elements);
+    }
+    elements.into_iter().filter_map(|element| element.statement).fold(
+        String::new(),
+        |mut script, statement| {
+            script.push_str(&statement);
+            script.push_str("\n\n");
+            script
+        },
+    )
+}
+
 fn find_keyspace<'s>(schema: &'s Schema, name: &str) -> Result<&'s Keyspace> {
     match schema.keyspace(name) {
         Some(keyspace) => Ok(keyspace),

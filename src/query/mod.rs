@@ -21,6 +21,7 @@ mod term;
 mod tests;
 mod type_name;
 
+pub use describe::schema_script;
 pub use execution::Step;
 pub use prepared::{Prepared, STATEMENT_BYTES_MAX, prepare, statement_id};
 pub use run::{Ask, Execution};

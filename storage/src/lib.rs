@@ -14,7 +14,9 @@ pub mod options;
 pub mod read;
 pub mod sstable;
 
-pub use engine::{Engine, Job, JobKind, JobStep, TableStats, Write};
+pub use engine::{
+    Engine, Job, JobKind, JobStep, Snapshot, SnapshotFile, TableStats, Write, restore,
+};
 pub use error::{Error, ErrorKind, Place, Result};
 pub use options::{CompactionOptions, Compression, Durability, Options, TableOptions};
 pub use read::{BlockList, Budget, Cursor, Flow, Partitions, Read, ReadCommand, Sink};

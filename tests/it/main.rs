@@ -3,6 +3,7 @@
 #![expect(clippy::print_stderr, reason = "what a node logs belongs to the test that it fails")]
 #![expect(clippy::disallowed_methods, reason = "tests look at the node from outside its seams")]
 
+mod admin;
 mod bad_frames;
 mod bad_statements;
 mod data_directory;

@@ -84,7 +84,7 @@ impl Shared {
     }
 
     pub(super) fn request_flush(&self, table: Option<TableId>) -> Result<LogPosition> {
-        self.check_open()?;
+        self.check_not_closed()?;
         match table {
             Some(table) => self.table(table)?.wants_flush.store(true, Ordering::Release),
             None => {
@@ -106,7 +106,7 @@ impl Shared {
     }
 
     pub(super) fn request_compaction(&self, table: TableId) -> Result<()> {
-        self.check_open()?;
+        self.check_not_closed()?;
         let table = self.table(table)?;
         table.compactions().is_requested = true;
         table.wants_compaction.store(true, Ordering::Release);

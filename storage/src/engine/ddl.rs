@@ -72,6 +72,7 @@ impl Shared {
             let position = self.log.with_lock(|tail| tail);
             self.commit(vec![Edit::DropTable { table: id, position }])?;
             table.is_dropped.store(true, Ordering::Release);
+            table.abandon_pins();
             let next = self.new_generation(id, position);
             let files = self.log.with_lock(|_| table.clear(&change, next));
             files.iter().for_each(|file| self.cache.forget(file.handle()));
@@ -105,6 +106,7 @@ impl Shared {
         let change = table.begin_change();
         let (position, files) =
             self.log.with_lock(|tail| (tail, table.clear(&change, self.new_generation(id, tail))));
+        table.abandon_pins();
         let sstables = files.iter().map(|file| file.id()).collect();
         self.commit(vec![Edit::TruncateTable { table: id, position, sstables }]).inspect_err(
             |error| {

@@ -168,6 +168,7 @@ fn finish(
     edits.extend(flushing.covered.iter().map(covered));
     shared.commit_files(edits, &files)?;
     table.install_flush(&change, &flushing.generation, &files);
+    table.link_pins(&change, shared.manifest.directory().disk.as_ref());
     drop(change);
     shared.metrics.flushes.add(1);
     shared.metrics.flush_bytes.add(files.iter().map(|file| file.file_bytes()).sum());

@@ -30,12 +30,15 @@ mod memory;
 mod open;
 mod planted;
 mod replay;
+mod restore;
+mod snapshot;
 mod stats;
 mod table;
 mod write;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -45,6 +48,8 @@ use helenus_platform::disk::Disk;
 use helenus_platform::random::Random;
 use helenus_platform::signal::Signal;
 
+pub use restore::restore;
+pub use snapshot::{Snapshot, SnapshotFile};
 pub use stats::TableStats;
 pub(crate) use table::View;
 pub use write::Write;
@@ -91,7 +96,8 @@ pub(crate) struct Shared {
     pub(crate) claims: Claims,
     pub(crate) flush_signal: Signal,
     pub(crate) compaction_signal: Signal,
-    is_closed: AtomicBool,
+    /// [`OPEN`], [`DRAINED`] or [`CLOSED`].
+    phase: AtomicU8,
     /// Log position from which on the log is still needed; for its length only.
     log_start: AtomicU64,
     /// Set when the log has been replayed.
@@ -102,6 +108,13 @@ pub(crate) struct Shared {
     /// Held by whoever creates or drops a table.
     pub(crate) ddl: Mutex<()>,
 }
+
+/// Takes writes.
+const OPEN: u8 = 0;
+/// Takes no writes any more; reads and background work go on.
+const DRAINED: u8 = 1;
+/// Does nothing more.
+const CLOSED: u8 = 2;
 
 /// What kind of background work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -159,15 +172,24 @@ impl Job {
 
 impl Shared {
     pub(crate) fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Acquire)
+        self.phase.load(Ordering::Acquire) == CLOSED
     }
 
-    /// Refuses if the engine is closed or has failed.
+    /// Refuses if the engine is closed, drained or has failed.
     pub(crate) fn check_open(&self) -> Result<()> {
-        if self.is_closed() {
-            return Err(Error::new(ErrorKind::Closed, "the engine is closed"));
+        match self.phase.load(Ordering::Acquire) {
+            OPEN => self.health.check(),
+            DRAINED => {
+                let what = "the node is drained: it takes no writes until it is restarted";
+                Err(Error::new(ErrorKind::Closed, what))
+            }
+            _ => Err(Error::new(ErrorKind::Closed, "the engine is closed")),
         }
-        self.health.check()
+    }
+
+    /// Refuses if the engine is closed or has failed; background work goes on when it is drained.
+    pub(crate) fn check_not_closed(&self) -> Result<()> {
+        if self.is_closed() { self.check_open() } else { self.health.check() }
     }
 
     pub(crate) fn table(&self, id: TableId) -> Result<Arc<Table>> {
@@ -353,6 +375,34 @@ impl Engine {
         self.shared.is_flushed(table, position)
     }
 
+    /// Begins a snapshot: all that was written so far to the tables of `targets`, and nothing
+    /// later, as SSTables with a second name each in the directory that stands beside their
+    /// table. The directories must exist and be empty. Waits for the disk.
+    pub fn begin_snapshot(&self, targets: &[(TableId, PathBuf)]) -> Result<Snapshot> {
+        self.shared.begin_snapshot(targets)
+    }
+
+    /// Takes no more writes and no more changes of tables until the engine is opened again; reads
+    /// and background work go on. A write that has passed this check may still be applied, so ask
+    /// for flushes until `is_flushed` stays true.
+    pub fn drain(&self) {
+        let phase = &self.shared.phase;
+        let _ = phase.compare_exchange(OPEN, DRAINED, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Whether [`Engine::drain`] has been called.
+    pub fn is_drained(&self) -> bool {
+        self.shared.phase.load(Ordering::Acquire) == DRAINED
+    }
+
+    /// Names and sizes of a table's SSTables.
+    pub fn table_files(&self, table: TableId) -> Vec<(String, u64)> {
+        let Ok(table) = self.shared.table(table) else { return Vec::new() };
+        let view = table.view.load();
+        let files = view.sstables().iter();
+        files.map(|file| (crate::sstable::file_name(file.id()), file.file_bytes())).collect()
+    }
+
     /// Asks for a compaction of all of a table's SSTables into one run; carried out by jobs.
     pub fn compact(&self, table: TableId) -> Result<()> {
         self.shared.request_compaction(table)
@@ -403,7 +453,7 @@ impl Engine {
     /// Ends background work, takes no more writes, and makes all that were taken durable.
     /// Flushes nothing: replay is fast.
     pub fn close(&self) -> Result<()> {
-        self.shared.is_closed.store(true, Ordering::Release);
+        self.shared.phase.store(CLOSED, Ordering::Release);
         self.shared.flush_signal.notify_all();
         self.shared.compaction_signal.notify_all();
         self.shared.log.close()?;

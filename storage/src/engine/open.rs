@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicU8, AtomicU64};
 
 use arc_swap::ArcSwap;
 use helenus_platform::clock::Clock;
@@ -77,7 +77,7 @@ pub(super) fn open(
         claims: Claims::default(),
         flush_signal: Signal::new(),
         compaction_signal: Signal::new(),
-        is_closed: AtomicBool::new(false),
+        phase: AtomicU8::new(super::OPEN),
         log_start: AtomicU64::new(0),
         log_damage: OnceLock::new(),
         tables: ArcSwap::from_pointee(tables),

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 
 use super::memory::Generation;
+use super::snapshot::Pin;
 use crate::memtable::Memtable;
 use crate::model::{KeyspaceId, LogPosition, SsTableId, TableId};
 use crate::options::TableOptions;
@@ -65,6 +66,8 @@ pub(crate) struct Table {
     /// by reads and writes of data.
     change: Mutex<()>,
     compactions: Mutex<Compactions>,
+    /// Snapshots that wait for memtables of this table; locked with `change` held, or alone.
+    pins: Mutex<Vec<Arc<Pin>>>,
 }
 
 /// Who compacts what.
@@ -100,6 +103,7 @@ impl Table {
             writes: AtomicU64::new(0),
             change: Mutex::new(()),
             compactions: Mutex::new(Compactions::default()),
+            pins: Mutex::new(Vec::new()),
         })
     }
 
@@ -110,6 +114,10 @@ impl Table {
 
     pub(crate) fn compactions(&self) -> MutexGuard<'_, Compactions> {
         self.compactions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn pins(&self) -> MutexGuard<'_, Vec<Arc<Pin>>> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn is_dropped(&self) -> bool {

@@ -19,5 +19,6 @@ mod ops;
 mod paths;
 mod replay;
 mod smoke;
+mod snapshot;
 mod sstable;
 mod threads;

@@ -1,0 +1,161 @@
+//! Figures of a node, named as nodetool names them.
+
+use std::sync::Arc;
+
+use cql_lite::types::text::print_uuid;
+use helenus_storage::model::LogPosition;
+use serde::{Deserialize, Serialize};
+
+use crate::RELEASE_VERSION;
+use crate::error::Result;
+use crate::node::Node;
+use crate::schema::Table;
+
+/// A node among the cluster's (`nodetool status`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Its data centre.
+    pub datacenter: String,
+    /// `UN`: up and normal; `UD`: up and drained.
+    pub status: String,
+    /// Where clients connect.
+    pub address: String,
+    /// Bytes of its SSTables.
+    pub load: u64,
+    /// How many tokens it has.
+    pub tokens: usize,
+    /// The share of the ring that it owns, in percent.
+    pub owns: f64,
+    /// Its id.
+    pub host_id: String,
+    /// Its rack.
+    pub rack: String,
+}
+
+/// A node (`nodetool info`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "they are named as nodetool names them")]
+pub struct NodeInfo {
+    pub id: String,
+    pub version: String,
+    pub release_version: String,
+    pub cluster_name: String,
+    pub native_transport_active: bool,
+    /// Bytes of its SSTables.
+    pub load: u64,
+    pub generation_no: u32,
+    pub uptime_seconds: u64,
+    pub memtable_bytes: u64,
+    pub memtable_bytes_max: u64,
+    pub block_cache_bytes_max: u64,
+    pub data_center: String,
+    pub rack: String,
+    pub tokens: Vec<i64>,
+    pub data_dir: String,
+    pub commit_log_mode: String,
+    pub pending_compactions: u64,
+    /// Why the node refuses writes until it is restarted, if it does.
+    pub failure: Option<String>,
+}
+
+/// A table (`nodetool tablestats`). Figures that are counted in every SSTable which has them are
+/// estimates until the table is compacted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "they are named as nodetool names them")]
+pub struct TableFigures {
+    pub keyspace: String,
+    pub table: String,
+    pub sstable_count: u64,
+    pub space_used_live: u64,
+    pub space_used_by_snapshots_total: u64,
+    pub number_of_partitions_estimate: u64,
+    pub number_of_rows_estimate: u64,
+    pub number_of_tombstones_estimate: u64,
+    pub memtable_data_size: u64,
+    pub memtable_count: u64,
+    pub pending_flushes: u64,
+    pub pending_compactions: u64,
+    pub local_read_count: u64,
+    pub local_write_count: u64,
+}
+
+impl Node {
+    fn load(&self) -> u64 {
+        let engine = self.engine();
+        let stats = engine.tables().into_iter().filter_map(|table| engine.table_stats(table));
+        stats.map(|stats| stats.sstable_bytes).sum()
+    }
+
+    pub(super) fn status(&self) -> NodeStatus {
+        let identity = self.identity();
+        let config = self.config();
+        NodeStatus {
+            datacenter: config.data_center.clone(),
+            status: if self.engine().is_drained() { "UD" } else { "UN" }.to_string(),
+            address: config.listen_address.to_string(),
+            load: self.load(),
+            tokens: identity.tokens.len(),
+            owns: 100.0,
+            host_id: print_uuid(&identity.host_id),
+            rack: config.rack.clone(),
+        }
+    }
+
+    pub(super) fn info(&self) -> NodeInfo {
+        let (identity, config, engine) = (self.identity(), self.config(), self.engine());
+        let stats = engine.tables().into_iter().filter_map(|table| engine.table_stats(table));
+        let uptime = self.world().clock.monotonic().saturating_sub(self.shared.opened_at);
+        let mode = config.settings().find(|(name, _)| *name == "commit_log.mode");
+        NodeInfo {
+            id: print_uuid(&identity.host_id),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            release_version: RELEASE_VERSION.to_string(),
+            cluster_name: config.cluster_name.clone(),
+            native_transport_active: !engine.is_drained(),
+            load: self.load(),
+            generation_no: identity.counter_generation,
+            uptime_seconds: uptime.as_secs(),
+            memtable_bytes: engine.metrics().memtable_bytes_now.get(),
+            memtable_bytes_max: config.memtable_total_bytes as u64,
+            block_cache_bytes_max: config.block_cache_bytes as u64,
+            data_center: config.data_center.clone(),
+            rack: config.rack.clone(),
+            tokens: identity.tokens,
+            data_dir: self.shared.dir.display().to_string(),
+            commit_log_mode: mode.map_or(String::new(), |(_, mode)| mode),
+            pending_compactions: stats.map(|stats| stats.compactions_pending).sum(),
+            failure: engine.failure().map(|error| error.to_string()),
+        }
+    }
+
+    /// Waits for the disk: it reads the snapshots' manifests.
+    pub(super) fn table_figures(&self, tables: &[Arc<Table>]) -> Result<Vec<TableFigures>> {
+        let engine = self.engine();
+        let snapshots = self.shared.snapshots.list()?;
+        let figures = tables.iter().filter_map(|table| {
+            let stats = engine.table_stats(table.id)?;
+            let of_table = snapshots.iter().filter(|snapshot| {
+                snapshot.keyspace_name == table.keyspace
+                    && snapshot.column_family_name == table.name
+            });
+            let is_flushed = engine.is_flushed(Some(table.id), LogPosition(u64::MAX));
+            Some(TableFigures {
+                keyspace: table.keyspace.clone(),
+                table: table.name.clone(),
+                sstable_count: stats.sstables,
+                space_used_live: stats.sstable_bytes,
+                space_used_by_snapshots_total: of_table.map(|snapshot| snapshot.true_size).sum(),
+                number_of_partitions_estimate: stats.partitions,
+                number_of_rows_estimate: stats.rows,
+                number_of_tombstones_estimate: stats.tombstones,
+                memtable_data_size: if is_flushed { 0 } else { stats.memtable_bytes },
+                memtable_count: stats.memtables,
+                pending_flushes: stats.memtables.saturating_sub(1),
+                pending_compactions: stats.compactions_pending,
+                local_read_count: stats.reads,
+                local_write_count: stats.writes,
+            })
+        });
+        Ok(figures.collect())
+    }
+}
