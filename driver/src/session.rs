@@ -258,6 +258,7 @@ fn bound(values: &[&dyn ToCql]) -> Result<ValuesBuilder, Error> {
 
 /// Waits until the answer to a write at `position` may be given.
 async fn durable(node: &dyn Handler, position: u64) -> Result<(), Error> {
+    node.write_out(position);
     let mut slot = Slot::default();
     let waited = poll_fn(|context| {
         node.watermark_signal().register(&mut slot, context.waker());

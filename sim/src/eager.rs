@@ -7,9 +7,12 @@ use helenus_platform::signal::Signal;
 /// Forgets what an answer should be held for.
 pub(crate) struct Eager<H>(pub(crate) H);
 
-fn at_once(handled: Handled) -> Handled {
+fn at_once(handler: &impl Handler, handled: Handled) -> Handled {
     match handled {
-        Handled::Answered { .. } => Handled::NOW,
+        Handled::Answered { hold_until } => {
+            hold_until.inspect(|position| handler.write_out(*position));
+            Handled::NOW
+        }
         Handled::Pending(future) => {
             Handled::Pending(Box::pin(async move { Answer { hold_until: None, ..future.await } }))
         }
@@ -23,7 +26,7 @@ impl<H: Handler> Handler for Eager<H> {
         query: &Query<'_>,
         out: &mut ResponseWriter<'_>,
     ) -> Handled {
-        at_once(self.0.query(context, query, out))
+        at_once(&self.0, self.0.query(context, query, out))
     }
 
     fn prepare(
@@ -32,7 +35,7 @@ impl<H: Handler> Handler for Eager<H> {
         prepare: &Prepare<'_>,
         out: &mut ResponseWriter<'_>,
     ) -> Handled {
-        at_once(self.0.prepare(context, prepare, out))
+        at_once(&self.0, self.0.prepare(context, prepare, out))
     }
 
     fn execute(
@@ -41,7 +44,7 @@ impl<H: Handler> Handler for Eager<H> {
         execute: &Execute<'_>,
         out: &mut ResponseWriter<'_>,
     ) -> Handled {
-        at_once(self.0.execute(context, execute, out))
+        at_once(&self.0, self.0.execute(context, execute, out))
     }
 
     fn batch(
@@ -50,11 +53,15 @@ impl<H: Handler> Handler for Eager<H> {
         batch: &Batch<'_>,
         out: &mut ResponseWriter<'_>,
     ) -> Handled {
-        at_once(self.0.batch(context, batch, out))
+        at_once(&self.0, self.0.batch(context, batch, out))
     }
 
     fn watermark(&self) -> Position {
         self.0.watermark()
+    }
+
+    fn write_out(&self, position: Position) {
+        self.0.write_out(position);
     }
 
     fn watermark_signal(&self) -> &Signal {

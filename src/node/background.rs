@@ -12,6 +12,7 @@ use helenus_platform::signal::Signal;
 use helenus_storage::{Budget, JobKind, JobStep};
 
 use super::Node;
+use crate::config::DurabilityMode;
 
 /// Work of one step of a job: about a millisecond.
 const STEP_UNITS: u64 = 20_000;
@@ -75,7 +76,11 @@ impl Node {
         let runtime = self.shared.world.runtime.as_ref();
         let kinds = [(JobKind::LogSync, "helenus-log"), (JobKind::Flush, "helenus-flush")];
         let compaction = [(JobKind::Compaction, "helenus-compact"); COMPACTION_WORKERS];
-        for (kind, name) in kinds.into_iter().chain(compaction) {
+        // A sync of all that was written in a period can take long; somebody must make the next
+        // segment meanwhile, and write what is not written by connections themselves.
+        let is_periodic = self.shared.config.durability == DurabilityMode::Periodic;
+        let second = is_periodic.then_some((JobKind::LogSync, "helenus-log-2"));
+        for (kind, name) in kinds.into_iter().chain(compaction).chain(second) {
             let running = Running::new(self);
             runtime.spawn_worker(name, Box::pin(async move { running.0.run_jobs(kind).await }));
         }

@@ -10,6 +10,7 @@ use cql_lite::wire::{
 use helenus_platform::pool::PoolError;
 use helenus_platform::signal::Signal;
 use helenus_storage::Budget;
+use helenus_storage::model::LogPosition;
 
 use super::Node;
 use super::statements::StatementCache;
@@ -114,6 +115,10 @@ impl Handler for Node {
 
     fn watermark(&self) -> Position {
         self.engine().answer_position().0
+    }
+
+    fn write_out(&self, position: Position) {
+        self.engine().write_out(LogPosition(position));
     }
 
     fn watermark_signal(&self) -> &Signal {

@@ -162,6 +162,8 @@ impl Handler for FakeHandler {
         self.watermark.load(Ordering::SeqCst)
     }
 
+    fn write_out(&self, _position: Position) {}
+
     fn watermark_signal(&self) -> &Signal {
         &self.signal
     }

@@ -60,6 +60,11 @@ pub trait Handler: Send + Sync {
     /// How far the log has come: answers held for this position or an earlier one may leave.
     fn watermark(&self) -> Position;
 
+    /// Sends what the answers held for positions up to this one wait for on its way. To be called
+    /// before waiting for the watermark, once for all requests of a turn: until then nobody may
+    /// have been told that there is anything to write. Does not wait.
+    fn write_out(&self, position: Position);
+
     /// Notified whenever [`Handler::watermark`] or [`Handler::failure`] changes.
     fn watermark_signal(&self) -> &Signal;
 

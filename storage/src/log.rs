@@ -1,12 +1,14 @@
 //! The commit log: what makes an acknowledged write survive.
 //!
 //! Whoever writes calls [`CommitLog::append`], which only copies into a buffer under a short
-//! lock. One worker calls [`CommitLog::sync_step`], which writes and syncs. Two watermarks tell
+//! lock. One worker calls [`CommitLog::sync_step`], which writes and syncs; in periodic mode,
+//! writers that come by [`CommitLog::append_deferred`] write for themselves. Two watermarks tell
 //! how far that has come, and an answer leaves when the watermark of the mode has passed its
 //! record's end. Nothing here knows what a record means: it is mutations as bytes, and the ids
 //! of the tables they touch.
 //!
 //! Reading order: `format` (the bytes), `tail` (appending), `worker` (writing and syncing),
+//! `write_out` (writing without the worker),
 //! `segment` (files), `recovery` (what a start finds), `replay` (reading back), `ledger` (which
 //! segments are still needed), `inspect` (for people).
 
@@ -32,6 +34,7 @@ mod replay;
 mod segment;
 mod tail;
 mod worker;
+mod write_out;
 
 pub use inspect::inspect;
 pub use options::{
@@ -178,6 +181,27 @@ impl CommitLog {
         tables: &[TableId],
         in_lock: impl FnOnce(LogPosition) -> T,
     ) -> Result<Append<T>> {
+        self.place(mutations, tables, in_lock, true)
+    }
+
+    /// As [`CommitLog::append`], but nobody is told of the record: the caller must call
+    /// [`CommitLog::write_out`] afterwards, once for as many records as it likes.
+    pub fn append_deferred<T>(
+        &self,
+        mutations: &[&[u8]],
+        tables: &[TableId],
+        in_lock: impl FnOnce(LogPosition) -> T,
+    ) -> Result<Append<T>> {
+        self.place(mutations, tables, in_lock, false)
+    }
+
+    fn place<T>(
+        &self,
+        mutations: &[&[u8]],
+        tables: &[TableId],
+        in_lock: impl FnOnce(LogPosition) -> T,
+        announce: bool,
+    ) -> Result<Append<T>> {
         let bytes = mutations.iter().map(|mutation| mutation.len()).sum::<usize>();
         if bytes > self.record_bytes_max {
             return Err(self.too_large(bytes));
@@ -187,15 +211,15 @@ impl CommitLog {
             return Err(self.too_large(head.size()));
         }
         let mut tail = lock(&self.tail);
-        let Placed { start, end, first } = match tail.append(&head, mutations, tables, &self.ledger)
-        {
+        let Placed { start, end } = match tail.append(&head, mutations, tables, &self.ledger) {
             Ok(placed) => placed,
             Err(refusal) => return refused(refusal),
         };
         let end = LogPosition(end);
         let value = in_lock(end);
+        let wake = announce && tail.announce();
         drop(tail);
-        if first {
+        if wake {
             self.work.notify_all();
         }
         Ok(Append::Done(Appended { start: LogPosition(start), end, value }))

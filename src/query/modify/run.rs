@@ -104,7 +104,7 @@ pub(crate) fn begin(
         let context = context(&environment, times, services);
         let mutation = statement.plan.write_simple(keyspace, &context)?;
         let position = match &mutation {
-            Some(mutation) => Some(write_records(services, &[mutation])?),
+            Some(mutation) => Some(written(services.engine.write_deferred(&[mutation])?)?),
             None => None,
         };
         writer.void();
@@ -119,7 +119,12 @@ pub(crate) fn begin(
             let context = context(&environment, times, services);
             statement.plan.write(keyspace, &context, &mut reads, &mut mutations)?;
         }
-        let position = store(services, mutations, batch, writer, &|| tables(statements))?;
+        let encoded = finish(services, mutations, batch, writer, &|| tables(statements))?;
+        let records: Vec<&[u8]> = encoded.iter().map(Vec::as_slice).collect();
+        let position = match records.as_slice() {
+            [] => None,
+            records => Some(written(services.engine.write_deferred(records)?)?),
+        };
         writer.void();
         return Ok(Begun::Done(position));
     }
@@ -182,28 +187,24 @@ fn names(tables: &[&Table]) -> Vec<String> {
     names
 }
 
-/// Hands mutations to the engine, all or none.
-fn store<'t>(
+/// The mutations as the engine takes them.
+fn finish<'t>(
     services: &Services,
     mutations: MutationSet,
     batch: Option<BatchKind>,
     writer: &mut ResponseWriter<'_>,
     tables: &dyn Fn() -> Vec<&'t Table>,
-) -> Result<Option<LogPosition>> {
+) -> Result<Vec<Vec<u8>>> {
     let partitions = mutations.len();
     let encoded = mutations.finish()?;
     if let Some(kind) = batch {
         check_size(services, kind, &encoded, partitions, &names(&tables()), writer)?;
     }
-    if encoded.is_empty() {
-        return Ok(None);
-    }
     let bytes: usize = encoded.iter().map(Vec::len).sum();
     if bytes > services.engine.write_bytes_max() {
         return Err(oversized(services, &encoded, bytes, &tables()));
     }
-    let records: Vec<&[u8]> = encoded.iter().map(Vec::as_slice).collect();
-    write_records(services, &records).map(Some)
+    Ok(encoded)
 }
 
 /// The error for mutations that are too large together; names the largest.
@@ -219,9 +220,9 @@ fn oversized(services: &Services, encoded: &[Vec<u8>], bytes: usize, tables: &[&
     refused.unwrap_or_else(|| Error::invalid(format!("a mutation of {bytes} bytes is over {max}")))
 }
 
-/// Hands encoded mutations to the engine, all or none.
-fn write_records(services: &Services, records: &[&[u8]]) -> Result<LogPosition> {
-    match services.engine.write(records)? {
+/// The position that the answer is held back for.
+fn written(write: Write) -> Result<LogPosition> {
+    match write {
         Write::Done { position, .. } => Ok(position),
         Write::Full => Err(Error::overloaded(
             "memory for writes is exhausted until a flush has ended; try again later",
@@ -288,7 +289,13 @@ impl ModifyExecution {
             plan.write(*keyspace, &context, &mut self.reads, &mut mutations)?;
         }
         let tables = || self.statements.iter().map(|(plan, ..)| &*plan.table).collect();
-        let position = store(services, mutations, self.batch, writer, &tables)?;
+        let encoded = finish(services, mutations, self.batch, writer, &tables)?;
+        let records: Vec<&[u8]> = encoded.iter().map(Vec::as_slice).collect();
+        // Not deferred: this may run on a thread where nobody writes out what it leaves.
+        let position = match records.as_slice() {
+            [] => None,
+            records => Some(written(services.engine.write(records)?)?),
+        };
         if conditional {
             self.answer_applied(writer);
         } else {

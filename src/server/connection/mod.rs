@@ -241,12 +241,14 @@ impl Connection {
         self.answered(start, answer.stream, answer.hold_until, answer.keyspace, timing);
     }
 
-    /// Lets answers go whose position the log has reached. If some stay, `waker` is woken when
+    /// Sends the turn's writes on their way, and lets answers go whose position the log has
+    /// reached. If some stay, `waker` is woken when
     /// the log has come further.
     pub fn release(&mut self, waker: &Waker) {
         if !self.output.holds() {
             return;
         }
+        self.services.handler.write_out(self.output.newest_held());
         self.release_now();
         if self.output.holds() {
             let signal = self.services.handler.watermark_signal();

@@ -54,6 +54,8 @@ pub(super) struct Output {
 struct Held {
     frames: Queue,
     entries: VecDeque<HeldEntry>,
+    /// Newest position that anything was held for.
+    newest: Position,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -100,6 +102,7 @@ impl Output {
         let frame = self.ready.get(start..).unwrap_or_default();
         self.held.entries.push_back(HeldEntry { until, stream, bytes: frame.len(), timing });
         self.held.frames.push(frame);
+        self.held.newest = self.held.newest.max(until);
         self.ready.truncate(start);
     }
 
@@ -132,6 +135,11 @@ impl Output {
 
     pub(super) fn holds(&self) -> bool {
         !self.held.entries.is_empty()
+    }
+
+    /// Newest position that an answer was held for.
+    pub(super) fn newest_held(&self) -> Position {
+        self.held.newest
     }
 
     pub(super) fn held_bytes(&self) -> usize {

@@ -265,7 +265,18 @@ impl Engine {
 
     /// Writes mutations, all or none: they are one record of the commit log.
     pub fn write(&self, mutations: &[&[u8]]) -> Result<Write> {
-        self.shared.write(mutations)
+        self.shared.write(mutations, false)
+    }
+
+    /// As [`Engine::write`], but the log is told of nothing until [`Engine::write_out`], which
+    /// must be called afterwards: once for as many writes as the caller likes.
+    pub fn write_deferred(&self, mutations: &[&[u8]]) -> Result<Write> {
+        self.shared.write(mutations, true)
+    }
+
+    /// Sends deferred writes up to `position` on their way to where their answers may leave.
+    pub fn write_out(&self, position: LogPosition) {
+        self.shared.log.write_out(position);
     }
 
     /// The most bytes that the mutations of one write may have together: half of a segment.

@@ -33,7 +33,7 @@ struct Update<'a> {
 }
 
 impl Shared {
-    pub(super) fn write(&self, mutations: &[&[u8]]) -> Result<Write> {
+    pub(super) fn write(&self, mutations: &[&[u8]], deferred: bool) -> Result<Write> {
         self.check_open()?;
         if self.memory.is_full() {
             self.metrics.writes_full.add(1);
@@ -45,9 +45,14 @@ impl Shared {
         let ids: Vec<TableId> = tables.iter().map(|table| table.id).collect();
         let mut guards = Vec::with_capacity(tables.len());
         // The lock order: nothing but atomics is touched under the log's append lock.
-        let appended = self.log.append(mutations, &ids, |_| {
+        let enter = |_| {
             guards.extend(tables.iter().map(|table| table.view.load().active.enter()));
-        })?;
+        };
+        let appended = if deferred {
+            self.log.append_deferred(mutations, &ids, enter)?
+        } else {
+            self.log.append(mutations, &ids, enter)?
+        };
         let Append::Done(appended) = appended else {
             self.metrics.writes_full.add(1);
             return Ok(Write::Full);

@@ -87,8 +87,6 @@ pub(crate) enum Refusal {
 pub(crate) struct Placed {
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// Whether nothing was waiting before it.
-    pub(crate) first: bool,
 }
 
 /// What the worker decides by.
@@ -118,6 +116,8 @@ pub(crate) struct Tail {
     /// Groups of segments that are full, to be written before `open`.
     closed: Vec<Group>,
     waiting: usize,
+    /// The worker was woken for what is waiting.
+    announced: bool,
     /// Bytes in `open`, in `closed`, and in the worker's hands.
     unwritten: usize,
     unwritten_max: usize,
@@ -137,6 +137,7 @@ impl Tail {
             position,
             closed: Vec::new(),
             waiting: 0,
+            announced: false,
             unwritten: 0,
             unwritten_max,
             dirty: Dirty::new(),
@@ -185,9 +186,14 @@ impl Tail {
         debug_assert_eq!(self.position, self.open.end());
         self.open.records += 1;
         touch(&mut self.dirty, tables, start, self.position);
-        let first = self.waiting == 0;
         self.waiting += 1;
-        Ok(Placed { start, end: self.position, first })
+        Ok(Placed { start, end: self.position })
+    }
+
+    /// Whether the worker is to be woken for what is waiting: once for each time that it takes
+    /// something.
+    pub(crate) fn announce(&mut self) -> bool {
+        self.waiting > 0 && !std::mem::replace(&mut self.announced, true)
     }
 
     fn advance(&mut self, bytes: usize) {
@@ -248,6 +254,7 @@ impl Tail {
             groups.push(std::mem::replace(&mut self.open, group));
         }
         self.waiting = 0;
+        self.announced = false;
         groups
     }
 

@@ -58,6 +58,8 @@ pub(crate) struct Worker {
     noted: u64,
     /// When making a segment may be tried again.
     retry_at: Duration,
+    /// Until then nobody but the worker writes: the disk was slow.
+    pub(crate) slow_until: Duration,
     /// An empty buffer for the next group.
     buffer: Vec<u8>,
 }
@@ -67,9 +69,23 @@ impl Worker {
         Worker { written: position, noted: position, ..Worker::default() }
     }
 
+    /// Whether nothing was written since the last sync.
+    pub(crate) fn has_synced_all(&self) -> bool {
+        self.unsynced.is_empty()
+    }
+
     fn take_unsynced(&mut self) -> Unsynced {
         Unsynced { segments: std::mem::take(&mut self.unsynced), end: self.written }
     }
+}
+
+/// What one step came to.
+enum Step {
+    /// To be synced, without holding the worker's lock.
+    Sync(Unsynced),
+    /// There is something to write, at this time.
+    Paced(Duration),
+    Next(SyncStep),
 }
 
 /// What one round of syncing makes durable.
@@ -90,17 +106,21 @@ impl CommitLog {
     /// while the other is in a periodic sync, which can take long.
     pub fn sync_step(&self) -> SyncStep {
         let mut worker = lock(&self.worker);
-        let stepped = self.step(&mut worker).and_then(|(step, sync)| {
-            match sync {
-                // The right to sync is taken before the right to write is given back, so syncs
-                // end in the order in which their bytes were written.
-                Some(sync) => {
-                    let right = lock(&self.syncing);
-                    drop(worker);
-                    self.sync_segments(right, &sync)?;
-                    Ok(SyncStep::Again)
-                }
-                None => Ok(step),
+        let stepped = self.step(&mut worker).and_then(|step| match step {
+            // The right to sync is taken before the right to write is given back, so syncs end
+            // in the order in which their bytes were written.
+            Step::Sync(unsynced) => {
+                let right = lock(&self.syncing);
+                drop(worker);
+                self.sync_segments(right, &unsynced)?;
+                Ok(SyncStep::Again)
+            }
+            // Comes back for all that waits, whenever it was added.
+            Step::Paced(until) => Ok(SyncStep::WaitUntil(until)),
+            Step::Next(next) => {
+                drop(worker);
+                // Not before: see `write_out`.
+                Ok(if self.is_left() { SyncStep::Again } else { next })
             }
         });
         stepped.unwrap_or_else(|error| {
@@ -109,16 +129,16 @@ impl CommitLog {
         })
     }
 
-    fn step(&self, worker: &mut Worker) -> Result<(SyncStep, Option<Unsynced>)> {
+    fn step(&self, worker: &mut Worker) -> Result<Step> {
         let now = self.clock.monotonic();
         let glance = lock(&self.tail).glance();
         if !glance.open {
-            return Ok((SyncStep::Idle, None));
+            return Ok(Step::Next(SyncStep::Idle));
         }
         if glance.anything {
             let due = worker.started.map_or(now, |started| started + self.durability.pace());
             if glance.waiting > 1 && glance.bytes < URGENT_BYTES && now < due {
-                return Ok((SyncStep::WaitUntil(due), None));
+                return Ok(Step::Paced(due));
             }
             worker.started = Some(now);
             self.write(worker)?;
@@ -132,14 +152,14 @@ impl CommitLog {
         {
             let due = worker.unsynced_since + sync_every;
             if now >= due {
-                return Ok((SyncStep::Again, Some(worker.take_unsynced())));
+                return Ok(Step::Sync(worker.take_unsynced()));
             }
             next_at = Some(due);
         }
         self.prepare_next(worker, now)?;
         let glance = lock(&self.tail).glance();
         if glance.anything {
-            return Ok((SyncStep::Again, None));
+            return Ok(Step::Next(SyncStep::Again));
         }
         if glance.needs_next {
             next_at = Some(next_at.map_or(worker.retry_at, |at| at.min(worker.retry_at)));
@@ -152,14 +172,15 @@ impl CommitLog {
                 self.write_note(worker)?;
             }
         }
-        Ok((next_at.map_or(SyncStep::Idle, SyncStep::WaitUntil), None))
+        Ok(Step::Next(next_at.map_or(SyncStep::Idle, SyncStep::WaitUntil)))
     }
 
     /// Writes and syncs everything appended so far, whatever the mode.
     pub fn sync(&self) -> Result<()> {
-        let worker = &mut *lock(&self.worker);
+        let mut worker = lock(&self.worker);
         self.check_open()?;
-        let done = self.write(worker).and_then(|()| self.sync_written(worker));
+        let done = self.write(&mut worker).and_then(|()| self.sync_written(&mut worker));
+        self.release(worker);
         done.map_err(|error| self.fail(error))
     }
 
@@ -182,7 +203,7 @@ impl CommitLog {
     }
 
     /// Writes what is waiting, and moves the written watermark.
-    fn write(&self, worker: &mut Worker) -> Result<()> {
+    pub(super) fn write(&self, worker: &mut Worker) -> Result<()> {
         let buffer = std::mem::take(&mut worker.buffer);
         let mut groups = lock(&self.tail).take(buffer);
         let durable = self.durable().0;

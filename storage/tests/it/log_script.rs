@@ -228,8 +228,19 @@ impl Script {
         let mutations: Vec<Vec<u8>> = (0..1 + number % 3).map(mutation).collect();
         let borrowed: Vec<&[u8]> = mutations.iter().map(Vec::as_slice).collect();
         let table = TableId((number % 4) as u32);
-        if let Ok(Append::Done(taken)) = log.append(&borrowed, &[table], |_| ()) {
+        // Some writers see to the writing themselves, at once or some time later.
+        let deferred = number % 16 < 8;
+        let taken = if deferred {
+            log.append_deferred(&borrowed, &[table], |_| ())
+        } else {
+            log.append(&borrowed, &[table], |_| ())
+        };
+        if let Ok(Append::Done(taken)) = taken {
             self.oracle.records.insert(taken.start, Written { end: taken.end, mutations });
+            if deferred && number % 5 < 3 {
+                log.write_out(taken.end);
+                self.observe(log);
+            }
         }
     }
 

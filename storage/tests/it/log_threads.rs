@@ -12,6 +12,7 @@ use helenus_platform::clock::{Clock, RealClock};
 use helenus_platform::disk::faulty::Call;
 use helenus_platform::disk::{Disk, RealDisk};
 use helenus_platform::random::RealRandom;
+use helenus_platform::runtime::block_on;
 use helenus_storage::log::{
     Append, CommitLog, Durability, LogOptions, LogRecord, Replay, ReplaySegment, SyncStep,
 };
@@ -151,6 +152,129 @@ fn many_writers_and_one_worker_lose_nothing_in_any_mode() {
         }
         assert!(log.recycle(&|_, _, _| true).unwrap() > 5);
     }
+}
+
+/// Steps the worker when it is told that there is work, and at no other time.
+fn work_when_told(log: &CommitLog, stop: &AtomicBool) {
+    loop {
+        let epoch = log.work_signal().epoch();
+        if stop.load(Ordering::SeqCst) {
+            return;
+        }
+        if log.sync_step() != SyncStep::Again {
+            block_on(log.work_signal().wait_past(epoch));
+        }
+    }
+}
+
+fn append_deferred(log: &CommitLog, mutation: &[u8]) -> LogPosition {
+    loop {
+        match log.append_deferred(&[mutation], &[TableId(1)], |_| ()).unwrap() {
+            Append::Done(appended) => return appended.end,
+            Append::Full => thread::yield_now(),
+        }
+    }
+}
+
+#[test]
+fn what_is_left_to_another_writer_is_written() {
+    let long = Duration::from_secs(1000);
+    let periodic = Durability::Periodic { sync_every: long, pace: Duration::ZERO };
+    for (name, durability) in [("left", periodic), ("left-group", Durability::Batch)] {
+        let directory = Directory::new(name);
+        let (log, _) = directory.open(durability);
+        let (stop, clock) = (AtomicBool::new(false), RealClock::new());
+        thread::scope(|scope| {
+            let worker = scope.spawn(|| work_when_told(&log, &stop));
+            let writers: Vec<_> = (0..WRITERS)
+                .map(|writer| {
+                    let (log, clock) = (&log, &clock);
+                    scope.spawn(move || {
+                        for number in 0..RECORDS {
+                            let end = append_deferred(log, &[writer as u8; 60]);
+                            if number % 3 == 1 {
+                                continue;
+                            }
+                            log.write_out(end);
+                            // Told once, it has to come, without anybody asking again.
+                            let since = clock.monotonic();
+                            while log.written() < end {
+                                let waited = clock.monotonic() - since;
+                                assert!(waited < Duration::from_secs(20), "{end:?} is nobody's");
+                                thread::yield_now();
+                            }
+                        }
+                    })
+                })
+                .collect();
+            let ended: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+            stop.store(true, Ordering::SeqCst);
+            log.work_signal().notify_all();
+            worker.join().unwrap();
+            assert!(ended.iter().all(Result::is_ok), "a record was left unwritten");
+        });
+    }
+}
+
+#[test]
+fn who_writes_sees_to_what_is_left_to_it_meanwhile() {
+    let disk = crate::log_rig::disk(1);
+    let sync_every = Duration::from_secs(1000);
+    let durability = Durability::Periodic { sync_every, pace: Duration::ZERO };
+    let options = LogOptions { durability, ..LogOptions::default() };
+    let (rig, _) = Rig::open(&disk, &options).unwrap();
+    rig.settle();
+    let (entered, leave) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (told, awaited) = (entered.clone(), leave.clone());
+    disk.slow(Some(Arc::new(move |call| {
+        if call == Call::Write && !told.swap(true, Ordering::SeqCst) {
+            while !awaited.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+        }
+    })));
+    let first = append_deferred(&rig.log, b"first");
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| rig.log.write_out(first));
+        while !entered.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        let second = append_deferred(&rig.log, b"second");
+        // Does not wait for the writer.
+        rig.log.write_out(second);
+        assert!(rig.log.written() < first);
+        leave.store(true, Ordering::SeqCst);
+        writer.join().unwrap();
+        assert!(rig.log.written() >= second);
+    });
+}
+
+#[test]
+fn a_disk_that_made_a_writer_wait_is_left_to_the_worker() {
+    let disk = crate::log_rig::disk(1);
+    let sync_every = Duration::from_secs(1000);
+    let durability = Durability::Periodic { sync_every, pace: Duration::ZERO };
+    let options = LogOptions { durability, ..LogOptions::default() };
+    let (rig, _) = Rig::open(&disk, &options).unwrap();
+    rig.settle();
+    let clock = rig.clock.clone();
+    disk.slow(Some(Arc::new(move |_| clock.advance(Duration::from_millis(5)))));
+    let slow = append_deferred(&rig.log, b"slow");
+    rig.log.write_out(slow);
+    assert!(rig.log.written() >= slow);
+    disk.slow(None);
+    rig.settle();
+    let work = rig.log.work_signal().epoch();
+    let next = append_deferred(&rig.log, b"next");
+    rig.log.write_out(next);
+    assert!(rig.log.written() < next);
+    assert!(rig.log.work_signal().epoch() > work, "the worker is told");
+    rig.settle();
+    assert!(rig.log.written() >= next);
+    rig.clock.advance(Duration::from_secs(2));
+    let later = append_deferred(&rig.log, b"later");
+    rig.log.write_out(later);
+    assert!(rig.log.written() >= later);
 }
 
 #[test]
