@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::fork::ForkJoin;
 
-pub use real::{TokioRuntime, block_on, stop_requested};
+pub use real::{Interrupts, TokioRuntime, block_on, stop_requested};
 pub use simulated::{SimRuntime, Stuck};
 
 /// A boxed future that can move between threads.

@@ -6,6 +6,7 @@ mod inspect;
 mod options;
 mod restore;
 mod serve;
+mod shell;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -34,6 +35,8 @@ struct CommandLine {
 enum Command {
     /// Run a node (what `helenus` does without a command)
     Serve(ServeOptions),
+    /// Talk to a node, or to a data directory, in CQL
+    Shell(Box<shell::ShellOptions>),
     #[command(flatten)]
     Operate(admin::Operate),
     /// Make an empty directory the data directory of a node, as a snapshot has it
@@ -75,6 +78,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             Ok(config) => serve::run(&config),
             Err(problem) => return wrong_usage(&problem),
         },
+        Command::Shell(options) => return shell::run(&options),
         Command::Operate(operate) => admin::run(operate),
         Command::Restore { snapshot, data_dir } => {
             restore::run(&snapshot, &data_dir).map(|done| println!("{done}"))

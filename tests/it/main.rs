@@ -10,3 +10,4 @@ mod data_directory;
 mod process;
 mod raw_client;
 mod scylla_driver;
+mod shell;

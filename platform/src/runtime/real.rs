@@ -85,6 +85,24 @@ pub async fn stop_requested() -> io::Result<()> {
     Ok(())
 }
 
+/// Ctrl-C, for a program that cancels what it does instead of ending. From the first value on,
+/// the signal does not end the process by itself any more.
+#[derive(Debug)]
+pub struct Interrupts(tokio::signal::unix::Signal);
+
+impl Interrupts {
+    /// Begins to listen; must be called inside tokio.
+    pub fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        signal(SignalKind::interrupt()).map(Interrupts)
+    }
+
+    /// Ready when the signal has come since the last time.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_recv(context).map(|_| ())
+    }
+}
+
 impl Drop for TokioRuntime {
     fn drop(&mut self) {
         // Never waits: the last reference may well be dropped inside one of its own tasks.
