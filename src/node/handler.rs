@@ -15,8 +15,9 @@ use helenus_storage::model::LogPosition;
 use super::Node;
 use super::statements::StatementCache;
 use crate::error::{Error, Result};
-use crate::query::{Ask, Execution, Prepared, Step};
+use crate::query::{Ask, Execution, Prepared, Step, prepare as prepare_statement};
 use crate::server::{Answer, Handled, Handler, Position, RequestContext};
+use crate::telemetry::Trace;
 
 /// Work that a request does on a worker of the pool before it looks around.
 const POOL_STEP_UNITS: u64 = 100_000;
@@ -28,14 +29,20 @@ impl Handler for Node {
         query: &Query<'_>,
         out: &mut ResponseWriter<'_>,
     ) -> Handled {
+        let trace = context.tracing.then(|| self.trace_query(context, out, query));
         let keyspace = query.options.keyspace.or(context.client.keyspace.as_deref());
         let schema = self.metadata().schema();
-        match crate::query::prepare(&schema, keyspace, query.text) {
+        let handled = match prepare_statement(&schema, keyspace, query.text, trace.as_deref()) {
             Ok(prepared) => {
-                let ask = Ask { options: &query.options, keyspace, metadata_id: None };
+                let trace = trace.as_ref();
+                let ask = Ask { options: &query.options, keyspace, metadata_id: None, trace };
                 self.start(context, &Arc::new(prepared), ask, out)
             }
             Err(error) => refuse(out, error),
+        };
+        match trace {
+            None => handled,
+            Some(trace) => self.finish_trace(trace, handled, out),
         }
     }
 
@@ -45,13 +52,18 @@ impl Handler for Node {
         prepare: &Prepare<'_>,
         out: &mut ResponseWriter<'_>,
     ) -> Handled {
+        let trace = context.tracing.then(|| self.trace_prepare(context, out, prepare));
         let keyspace = prepare.keyspace.or(context.client.keyspace.as_deref());
-        match self.prepared(keyspace, prepare.text) {
+        let handled = match self.prepared(keyspace, prepare.text, trace.as_deref()) {
             Ok(prepared) => {
                 out.prepared(&prepared.answer());
                 Handled::NOW
             }
             Err(error) => refuse(out, error),
+        };
+        match trace {
+            None => handled,
+            Some(trace) => self.finish_trace(trace, handled, out),
         }
     }
 
@@ -68,13 +80,19 @@ impl Handler for Node {
                 return Handled::NOW;
             }
         };
+        let trace = context.tracing.then(|| self.trace_execute(context, out, execute, &prepared));
         let keyspace = prepared.keyspace.clone();
         let ask = Ask {
             options: &execute.options,
             keyspace: keyspace.as_deref(),
             metadata_id: execute.result_metadata_id,
+            trace: trace.as_ref(),
         };
-        self.start(context, &prepared, ask, out)
+        let handled = self.start(context, &prepared, ask, out);
+        match trace {
+            None => handled,
+            Some(trace) => self.finish_trace(trace, handled, out),
+        }
     }
 
     fn batch(
@@ -89,7 +107,7 @@ impl Handler for Node {
         for statement in batch.statements.iter() {
             let prepared = match statement.source {
                 StatementSource::Prepared(id) => self.known_statement(id),
-                StatementSource::Text(text) => crate::query::prepare(&schema, keyspace, text)
+                StatementSource::Text(text) => prepare_statement(&schema, keyspace, text, None)
                     .map(Arc::new)
                     .map_err(ErrorBody::from),
             };
@@ -104,12 +122,18 @@ impl Handler for Node {
         if self.engine().is_drained() {
             return refuse(out, drained());
         }
+        let trace = context.tracing.then(|| self.trace_batch(context, out, batch, &statements));
         let services = self.services();
-        let begun =
-            Execution::begin_batch(services, &schema, batch.kind, &statements, &batch.options, out);
-        match begun {
+        let ask =
+            Ask { options: &batch.options, keyspace, metadata_id: None, trace: trace.as_ref() };
+        let begun = Execution::begin_batch(services, &schema, batch.kind, &statements, ask, out);
+        let handled = match begun {
             Ok(execution) => self.run(context, execution, out),
             Err(error) => refuse(out, error),
+        };
+        match trace {
+            None => handled,
+            Some(trace) => self.finish_trace(trace, handled, out),
         }
     }
 
@@ -147,7 +171,12 @@ impl Node {
         let schema = self.metadata().schema();
         match Execution::begin(services, &schema, prepared, ask, out) {
             Ok(execution) => self.run(context, execution, out),
-            Err(error) => refuse(out, error),
+            Err(error) => {
+                if let Some(trace) = ask.trace {
+                    trace.event(format!("Refused: {error}"));
+                }
+                refuse(out, error)
+            }
         }
     }
 
@@ -170,7 +199,10 @@ impl Node {
                 let waiting = Waiting { node: self.clone(), execution, response: out.detach() };
                 Handled::Pending(Box::pin(waiting.go_on(step)))
             }
-            Err(error) => refuse(out, error),
+            Err(error) => {
+                execution.note(|| format!("Refused: {error}"));
+                refuse(out, error)
+            }
         }
     }
 
@@ -191,12 +223,17 @@ impl Node {
         if prepared.is_current(&schema) {
             return Ok(prepared);
         }
-        self.prepared(prepared.keyspace.as_deref(), &prepared.text).map_err(ErrorBody::from)
+        self.prepared(prepared.keyspace.as_deref(), &prepared.text, None).map_err(ErrorBody::from)
     }
 
-    fn prepared(&self, keyspace: Option<&str>, text: &str) -> Result<Arc<Prepared>> {
+    fn prepared(
+        &self,
+        keyspace: Option<&str>,
+        text: &str,
+        trace: Option<&Trace>,
+    ) -> Result<Arc<Prepared>> {
         let schema = self.metadata().schema();
-        let prepared = Arc::new(crate::query::prepare(&schema, keyspace, text)?);
+        let prepared = Arc::new(prepare_statement(&schema, keyspace, text, trace)?);
         self.statements().put(prepared.clone());
         Ok(prepared)
     }
@@ -233,6 +270,7 @@ impl Waiting {
                     return Answer::new(self.response, hold.map(|position| position.0));
                 }
                 Step::Lock(guard) => {
+                    self.execution.note(|| "Waiting for the lock of a partition".to_owned());
                     self.execution.locked(guard.await);
                     Step::Yield
                 }
@@ -270,7 +308,10 @@ impl Waiting {
         let node = self.node.clone();
         let services = node.services();
         match step {
-            Step::NeedsBlocks(blocks) => self.execution.fetch(services, blocks)?,
+            Step::NeedsBlocks(blocks) => {
+                self.execution.note(|| format!("Reading {} blocks from disk", blocks.len()));
+                self.execution.fetch(services, blocks)?;
+            }
             Step::Block => {
                 let execution = &mut self.execution;
                 self.response.with(|out| execution.block(services, out))?;
@@ -278,7 +319,11 @@ impl Waiting {
                     node.events().publish(Event::Schema(change.clone()));
                 }
             }
-            Step::Yield | Step::Lock(_) | Step::Done { .. } => {}
+            Step::Yield => {
+                self.execution
+                    .note(|| "Going on on a worker: the turn's budget is spent".to_owned());
+            }
+            Step::Lock(_) | Step::Done { .. } => {}
         }
         let mut budget = Budget::new(POOL_STEP_UNITS);
         let execution = &mut self.execution;

@@ -19,6 +19,7 @@ mod snapshots;
 mod statements;
 #[cfg(test)]
 mod tests;
+mod traced;
 mod views;
 
 use std::path::PathBuf;
@@ -40,6 +41,7 @@ use crate::config::Config;
 use crate::coordinator::Timestamps;
 use crate::query::Services;
 use crate::server::EventHub;
+use crate::telemetry::Traces;
 
 use snapshots::Snapshots;
 use statements::StatementCache;
@@ -86,6 +88,7 @@ struct Shared {
     snapshots: Arc<Snapshots>,
     pool: Pool,
     events: Arc<EventHub>,
+    traces: Arc<Traces>,
     stopping: AtomicBool,
     stopped: Signal,
     /// Background tasks that have not ended yet.

@@ -24,6 +24,7 @@ use crate::config::{Config, DurabilityMode};
 use crate::coordinator::{PartitionLocks, Timestamps};
 use crate::query::Services;
 use crate::server::EventHub;
+use crate::telemetry::Traces;
 
 /// Names that an interrupted founding may leave behind.
 const FOUNDING: &[&str] = &["LOCK", "IDENTITY.tmp", "metadata"];
@@ -134,9 +135,16 @@ impl Node {
         snapshots.remove_unfinished();
         let auto_snapshots = config.auto_snapshot.then(|| snapshots.clone());
         let applier = Arc::new(EngineApplier { engine: engine.clone(), auto_snapshots });
+        let traces = Arc::new(Traces::new(world.clock.clone()));
+        let views = LiveViews {
+            config: config.clone(),
+            identity: identity.clone(),
+            engine,
+            traces: traces.clone(),
+        };
         let node = Node {
             shared: Arc::new(Shared {
-                services: services(&world, &config, engine, metadata, applier, &identity, floor),
+                services: services(&world, metadata, applier, views, floor),
                 statements: StatementCache::new(config.prepared_statements_bytes),
                 config,
                 world,
@@ -145,6 +153,7 @@ impl Node {
                 snapshots,
                 pool,
                 events: EventHub::new(),
+                traces,
                 stopping: AtomicBool::new(false),
                 stopped: Signal::new(),
                 background: background::Count::default(),
@@ -159,30 +168,26 @@ impl Node {
 
 fn services(
     world: &World,
-    config: &Config,
-    engine: Engine,
     metadata: Metadata,
     applier: Arc<EngineApplier>,
-    identity: &Arc<Mutex<Identity>>,
+    views: LiveViews,
     timestamp_floor: i64,
 ) -> Services {
     let counter_id = {
-        let identity = identity.lock().unwrap_or_else(PoisonError::into_inner);
+        let identity = views.identity.lock().unwrap_or_else(PoisonError::into_inner);
         CounterId { host: identity.host_id, generation: identity.counter_generation }
     };
-    let views =
-        LiveViews { config: config.clone(), identity: identity.clone(), engine: engine.clone() };
     Services {
         applier,
-        engine,
+        engine: views.engine.clone(),
         metadata: Arc::new(metadata),
-        views: Arc::new(views),
         clock: world.clock.clone(),
         random: world.random.clone(),
         timestamps: Arc::new(Timestamps::new(world.clock.clone(), timestamp_floor)),
         locks: Arc::new(PartitionLocks::new()),
         counter_id,
-        datacenters: BTreeMap::from([(config.data_center.clone(), 1)]),
+        datacenters: BTreeMap::from([(views.config.data_center.clone(), 1)]),
+        views: Arc::new(views),
         batch_bytes_fail: BATCH_BYTES_FAIL,
         batch_bytes_warn: BATCH_BYTES_WARN,
     }

@@ -4,9 +4,10 @@
 //! the others by name.
 
 use std::net::IpAddr;
-
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use cql_lite::types::functions::time::timeuuid_at;
 use helenus_storage::Engine;
 use helenus_storage::model::PartitionKey;
 
@@ -15,8 +16,9 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::query::source::{ViewRow, Views};
 use crate::schema::system::rows as schema_rows;
-use crate::schema::system::values::{Cell, bigint, inet, int, text, texts, uuid};
+use crate::schema::system::values::{Cell, bigint, inet, int, map, text, texts, uuid};
 use crate::schema::{Schema, Table, TableSource};
+use crate::telemetry::{Trace, Traces};
 use crate::{CQL_VERSION, NATIVE_PROTOCOL_VERSION, PARTITIONER, RELEASE_VERSION};
 
 const MEBIBYTE: u64 = 1 << 20;
@@ -28,6 +30,7 @@ pub(super) struct LiveViews {
     pub(super) config: Config,
     pub(super) identity: Arc<Mutex<Identity>>,
     pub(super) engine: Engine,
+    pub(super) traces: Arc<Traces>,
 }
 
 impl Views for LiveViews {
@@ -35,7 +38,7 @@ impl Views for LiveViews {
         &self,
         schema: &Schema,
         table: &Table,
-        _keys: Option<&[PartitionKey]>,
+        keys: Option<&[PartitionKey]>,
     ) -> Result<Vec<ViewRow>> {
         if let Some(rows) = schema_rows::rows(schema, &table.keyspace, &table.name) {
             return Ok(rows);
@@ -44,6 +47,8 @@ impl Views for LiveViews {
             ("system", "local") => vec![self.local(schema)],
             ("system", "size_estimates") => self.size_estimates(schema, None),
             ("system", "table_estimates") => self.size_estimates(schema, Some("local_primary")),
+            ("system_traces", "sessions") => self.trace_sessions(keys),
+            ("system_traces", "events") => self.trace_events(keys),
             ("system_views", "settings") => {
                 self.config.settings().map(|(name, value)| vec![text(name), text(value)]).collect()
             }
@@ -132,9 +137,65 @@ impl LiveViews {
             .collect()
     }
 
+    /// The traces whose ids are wanted.
+    fn traces(&self, keys: Option<&[PartitionKey]>) -> Vec<Arc<Trace>> {
+        let mut traces = self.traces.all();
+        if let Some(keys) = keys {
+            traces.retain(|trace| keys.iter().any(|key| key.key[..] == trace.start.id));
+        }
+        traces
+    }
+
+    fn trace_sessions(&self, keys: Option<&[PartitionKey]>) -> Vec<Vec<Cell>> {
+        let row = |trace: Arc<Trace>| {
+            let start = &trace.start;
+            vec![
+                uuid(start.id),
+                inet(start.client),
+                text(start.command),
+                inet(self.client_address()),
+                int(STORAGE_PORT),
+                trace.duration().and_then(|duration| int(micros(duration))),
+                map(&start.parameters),
+                text(start.request),
+                bigint(trace.started_at.div_euclid(1000)),
+            ]
+        };
+        self.traces(keys).into_iter().map(row).collect()
+    }
+
+    fn trace_events(&self, keys: Option<&[PartitionKey]>) -> Vec<Vec<Cell>> {
+        let mut rows = Vec::new();
+        for trace in self.traces(keys) {
+            let mut last = i64::MIN;
+            for event in trace.events() {
+                let elapsed = micros(event.elapsed);
+                let at = trace.started_at.saturating_add(i64::from(elapsed));
+                // Each a tick later than the one before, so that none takes another's place.
+                let ticks = at.saturating_mul(10).max(last.saturating_add(1));
+                last = ticks;
+                rows.push(vec![
+                    uuid(trace.start.id),
+                    uuid(timeuuid_at(ticks, [0; 8])),
+                    text(event.activity),
+                    inet(self.client_address()),
+                    int(elapsed),
+                    int(STORAGE_PORT),
+                    text(event.thread),
+                ]);
+            }
+        }
+        rows
+    }
+
     fn versions(&self) -> Vec<Vec<Cell>> {
         vec![vec![text("version"), text(env!("CARGO_PKG_VERSION"))]]
     }
+}
+
+/// Microseconds as traces count them.
+fn micros(duration: Duration) -> i32 {
+    i32::try_from(duration.as_micros()).unwrap_or(i32::MAX)
 }
 
 fn signed(value: u64) -> i64 {

@@ -9,6 +9,7 @@ use md5::{Digest, Md5};
 
 use crate::error::{Error, Result};
 use crate::schema::{Schema, Table, TableSource};
+use crate::telemetry::Trace;
 
 use super::ddl::{self, keyspace_of};
 use super::modify::{
@@ -130,8 +131,19 @@ pub(crate) fn parse_statement(text: &str) -> Result<Statement> {
 }
 
 /// Prepares a statement. `keyspace`: the one in use.
-pub fn prepare(schema: &Schema, keyspace: Option<&str>, text: &str) -> Result<Prepared> {
+pub fn prepare(
+    schema: &Schema,
+    keyspace: Option<&str>,
+    text: &str,
+    trace: Option<&Trace>,
+) -> Result<Prepared> {
+    if let Some(trace) = trace {
+        trace.event(format!("Parsing {text}"));
+    }
     let statement = parse_statement(text)?;
+    if let Some(trace) = trace {
+        trace.event("Preparing statement");
+    }
     let mut key_indexes = Vec::new();
     let mut markers = Vec::new();
     let mut columns = None;

@@ -9,6 +9,7 @@ use helenus_storage::{BlockList, Budget};
 use crate::coordinator::PartitionGuard;
 use crate::error::{Error, Result};
 use crate::schema::{Change, Schema};
+use crate::telemetry::Trace;
 
 use super::bindings::Bindings;
 use super::ddl::{self, DdlContext};
@@ -22,6 +23,8 @@ use super::services::Services;
 /// A statement, or a batch of them, that is being run.
 pub struct Execution {
     state: State,
+    /// Present if the client wants to know its steps.
+    trace: Option<Arc<Trace>>,
     /// What clients are told of, once the statement is done.
     event: Option<SchemaChange>,
 }
@@ -59,6 +62,15 @@ pub struct Ask<'a> {
     pub keyspace: Option<&'a str>,
     /// What the client believes the result's columns to be (v5, EXECUTE).
     pub metadata_id: Option<&'a [u8]>,
+    /// Present if the client wants to know the steps.
+    pub trace: Option<&'a Arc<Trace>>,
+}
+
+/// What holds for a batch as a whole.
+#[derive(Clone, Copy)]
+struct Batched {
+    kind: BatchKind,
+    timestamp: Option<i64>,
 }
 
 /// The moment of a request, in microseconds, and in the seconds that expiry is judged by.
@@ -73,11 +85,25 @@ fn moment(services: &Services, options: &QueryOptions<'_>) -> (i64, i64) {
 
 impl Execution {
     fn new(state: State) -> Execution {
-        Execution { state, event: None }
+        Execution { state, trace: None, event: None }
     }
 
     /// Begins a statement; everything that is borrowed has been used when this returns.
     pub fn begin(
+        services: &Services,
+        schema: &Schema,
+        prepared: &Arc<Prepared>,
+        ask: Ask<'_>,
+        writer: &mut ResponseWriter<'_>,
+    ) -> Result<Execution> {
+        let mut execution = Self::begin_untraced(services, schema, prepared, ask, writer)?;
+        if let Some(trace) = ask.trace {
+            execution.begin_trace(services, trace);
+        }
+        Ok(execution)
+    }
+
+    fn begin_untraced(
         services: &Services,
         schema: &Schema,
         prepared: &Arc<Prepared>,
@@ -113,7 +139,7 @@ impl Execution {
             Plan::Modify(plan) => {
                 let statement = WriteStatement { plan: Arc::clone(plan), bindings };
                 let statements = std::slice::from_ref(&statement);
-                Self::write(services, schema, statements, None, None, ask.options, writer)
+                Self::write(services, schema, statements, None, ask, writer)
             }
             Plan::Batch(batch) => {
                 let statement = |plan: &Arc<ModifyPlan>| WriteStatement {
@@ -123,8 +149,8 @@ impl Execution {
                 let statements: Vec<WriteStatement<'_>> =
                     batch.statements.iter().map(statement).collect();
                 let timestamp = batch.timestamp(&bindings, services, now)?;
-                let kind = Some(batch.kind);
-                Self::write(services, schema, &statements, kind, timestamp, ask.options, writer)
+                let batched = Some(Batched { kind: batch.kind, timestamp });
+                Self::write(services, schema, &statements, batched, ask, writer)
             }
             Plan::Use(name) => {
                 if schema.keyspace(name).is_none() {
@@ -151,7 +177,7 @@ impl Execution {
         schema: &Schema,
         kind: BatchKind,
         statements: &[(Arc<Prepared>, Values<'_>)],
-        options: &QueryOptions<'_>,
+        ask: Ask<'_>,
         writer: &mut ResponseWriter<'_>,
     ) -> Result<Execution> {
         let mut planned = Vec::with_capacity(statements.len());
@@ -167,30 +193,58 @@ impl Execution {
         }
         let plans: Vec<&ModifyPlan> = planned.iter().map(|s| &*s.plan).collect();
         modify::check_batch(kind, &plans, false)?;
-        Self::write(services, schema, &planned, Some(kind), None, options, writer)
+        let batched = Some(Batched { kind, timestamp: None });
+        let mut execution = Self::write(services, schema, &planned, batched, ask, writer)?;
+        if let Some(trace) = ask.trace {
+            execution.begin_trace(services, trace);
+        }
+        Ok(execution)
+    }
+
+    /// Notes what has begun, and keeps the trace for the steps.
+    #[cold]
+    fn begin_trace(&mut self, services: &Services, trace: &Arc<Trace>) {
+        match &self.state {
+            State::Select(select) => select.trace_sources(services, trace),
+            State::Modify(_) => {
+                trace.event("Reading before the write, under the locks of its partitions")
+            }
+            State::Blocking { .. } => trace.event("Planning the change of the schema on a worker"),
+            State::Done(_) => {}
+        }
+        self.trace = Some(Arc::clone(trace));
     }
 
     fn write(
         services: &Services,
         schema: &Schema,
         statements: &[WriteStatement<'_>],
-        batch: Option<BatchKind>,
-        batch_timestamp: Option<i64>,
-        options: &QueryOptions<'_>,
+        batched: Option<Batched>,
+        ask: Ask<'_>,
         writer: &mut ResponseWriter<'_>,
     ) -> Result<Execution> {
+        let options = ask.options;
         check_write(statements, options)?;
         let (now, now_seconds) = moment(services, options);
-        let timestamp = match batch_timestamp.or(options.timestamp) {
+        let timestamp = match batched.and_then(|batch| batch.timestamp).or(options.timestamp) {
             Some(timestamp) => timestamp,
             None => services.timestamps.next(),
         };
         let times = WriteTimes { timestamp, now, now_seconds };
-        let begun = modify::begin(services, schema, statements, batch, times, writer)?;
+        let batch = batched.map(|batch| batch.kind);
+        let trace = ask.trace.map(|trace| &**trace);
+        let begun = modify::begin(services, schema, statements, batch, times, trace, writer)?;
         Ok(Execution::new(match begun {
             Begun::Done(position) => State::Done(position),
             Begun::Reads(execution) => State::Modify(execution),
         }))
+    }
+
+    /// Notes a step, if the client wants to know them.
+    pub fn note(&self, activity: impl FnOnce() -> String) {
+        if let Some(trace) = &self.trace {
+            trace.event(activity());
+        }
     }
 
     /// Goes on, without waiting.
@@ -200,9 +254,10 @@ impl Execution {
         writer: &mut ResponseWriter<'_>,
         budget: &mut Budget,
     ) -> Result<Step> {
+        let trace = self.trace.as_deref();
         match &mut self.state {
-            State::Select(select) => select.step(services, writer, budget),
-            State::Modify(modify) => modify.step(services, writer, budget),
+            State::Select(select) => select.step(services, writer, budget, trace),
+            State::Modify(modify) => modify.step(services, writer, budget, trace),
             State::Blocking { .. } => Ok(Step::Block),
             State::Done(position) => Ok(Step::Done { hold: *position }),
         }

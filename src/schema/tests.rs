@@ -160,6 +160,12 @@ fn options_speak_as_cassandra() {
         with("compaction", "x").unwrap_err(),
         "Invalid value for property 'compaction'. It should be a map."
     );
+    let mut given = Properties::default();
+    let map = [("x".to_owned(), "0x0aFF".to_owned()), ("y".to_owned(), "0x".to_owned())];
+    given.add("extensions", Property::Map(map.into())).unwrap();
+    let extensions = TableOptions::default().with(&given).unwrap().extensions;
+    assert_eq!(extensions["x"], [10, 255]);
+    assert!(extensions["y"].is_empty());
     assert_eq!(with("speculative_retry", "99PERCENTILE").unwrap().speculative_retry, "99p");
 }
 

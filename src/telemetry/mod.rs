@@ -1,9 +1,12 @@
-//! What a node says about itself: metrics, and the endpoint that Prometheus reads.
+//! What a node says about itself: metrics, the endpoint that Prometheus reads, and traces of single
+//! requests.
 
 mod endpoint;
 mod metric;
 mod registry;
+mod trace;
 
 pub use endpoint::Endpoint;
 pub use metric::{Counter, Gauge, Histogram, Snapshot, Unit};
 pub use registry::{Kind, Labels, Registry};
+pub use trace::{Trace, TraceEvent, TraceStart, Traces};

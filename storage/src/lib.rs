@@ -19,4 +19,6 @@ pub use engine::{
 };
 pub use error::{Error, ErrorKind, Place, Result};
 pub use options::{CompactionOptions, Compression, Durability, Options, TableOptions};
-pub use read::{BlockList, Budget, Cursor, Flow, Partitions, Read, ReadCommand, Sink};
+pub use read::{
+    BlockList, Budget, Cursor, Flow, Partitions, Read, ReadCommand, Sink, SourceFate, Survey,
+};

@@ -18,6 +18,7 @@ use crate::query::row::{CurrentRow, RowShape};
 use crate::query::services::Services;
 use crate::query::term::Environment;
 use crate::schema::{Schema, Table};
+use crate::telemetry::Trace;
 
 use super::batch::check_size;
 use super::condition::Conditions;
@@ -93,6 +94,7 @@ pub(crate) fn begin(
     statements: &[WriteStatement<'_>],
     batch: Option<BatchKind>,
     times: WriteTimes,
+    trace: Option<&Trace>,
     writer: &mut ResponseWriter<'_>,
 ) -> Result<Begun> {
     let random: &dyn Random = &*services.random;
@@ -104,7 +106,7 @@ pub(crate) fn begin(
         let context = context(&environment, times, services);
         let mutation = statement.plan.write_simple(keyspace, &context)?;
         let position = match &mutation {
-            Some(mutation) => Some(written(services.engine.write_deferred(&[mutation])?)?),
+            Some(mutation) => Some(write_now(services, &[mutation], trace)?),
             None => None,
         };
         writer.void();
@@ -123,7 +125,7 @@ pub(crate) fn begin(
         let records: Vec<&[u8]> = encoded.iter().map(Vec::as_slice).collect();
         let position = match records.as_slice() {
             [] => None,
-            records => Some(written(services.engine.write_deferred(records)?)?),
+            records => Some(write_now(services, records, trace)?),
         };
         writer.void();
         return Ok(Begun::Done(position));
@@ -220,6 +222,25 @@ fn oversized(services: &Services, encoded: &[Vec<u8>], bytes: usize, tables: &[&
     refused.unwrap_or_else(|| Error::invalid(format!("a mutation of {bytes} bytes is over {max}")))
 }
 
+/// Writes what the connection's own task may leave to itself to write out. A traced write leaves
+/// nothing: its answer waits elsewhere.
+fn write_now(services: &Services, records: &[&[u8]], trace: Option<&Trace>) -> Result<LogPosition> {
+    match trace {
+        None => written(services.engine.write_deferred(records)?),
+        Some(trace) => write_traced(services, records, trace),
+    }
+}
+
+#[cold]
+fn write_traced(services: &Services, records: &[&[u8]], trace: &Trace) -> Result<LogPosition> {
+    let bytes: usize = records.iter().map(|record| record.len()).sum();
+    let mutations = records.len();
+    trace.event(format!("Appending to commitlog: {mutations} mutations, {bytes} bytes"));
+    let position = written(services.engine.write(records)?)?;
+    trace.event(format!("Added to memtable at log position {}", position.0));
+    Ok(position)
+}
+
 /// The position that the answer is held back for.
 fn written(write: Write) -> Result<LogPosition> {
     match write {
@@ -237,6 +258,7 @@ impl ModifyExecution {
         services: &Services,
         writer: &mut ResponseWriter<'_>,
         budget: &mut Budget,
+        trace: Option<&Trace>,
     ) -> Result<Step> {
         if self.guard.is_none() {
             self.guard = services.locks.try_lock(self.reads.partitions());
@@ -248,7 +270,7 @@ impl ModifyExecution {
             ReadOn::Yield => Ok(Step::Yield),
             ReadOn::NeedsBlocks(blocks) => Ok(Step::NeedsBlocks(blocks)),
             ReadOn::Complete => {
-                let hold = self.write(services, writer)?;
+                let hold = self.write(services, writer, trace)?;
                 self.guard = None;
                 Ok(Step::Done { hold })
             }
@@ -269,9 +291,13 @@ impl ModifyExecution {
         &mut self,
         services: &Services,
         writer: &mut ResponseWriter<'_>,
+        trace: Option<&Trace>,
     ) -> Result<Option<LogPosition>> {
         let conditional = self.statements.iter().any(|(plan, ..)| plan.conditions.is_some());
         if conditional && !self.conditions_hold(services)? {
+            if let Some(trace) = trace {
+                trace.event("CAS precondition does not match current values");
+            }
             self.answer_not_applied(services, writer)?;
             return Ok(Some(self.reads.newest()));
         }
@@ -292,9 +318,10 @@ impl ModifyExecution {
         let encoded = finish(services, mutations, self.batch, writer, &tables)?;
         let records: Vec<&[u8]> = encoded.iter().map(Vec::as_slice).collect();
         // Not deferred: this may run on a thread where nobody writes out what it leaves.
-        let position = match records.as_slice() {
-            [] => None,
-            records => Some(written(services.engine.write(records)?)?),
+        let position = match (records.as_slice(), trace) {
+            ([], _) => None,
+            (records, None) => Some(written(services.engine.write(records)?)?),
+            (records, Some(trace)) => Some(write_traced(services, records, trace)?),
         };
         if conditional {
             self.answer_applied(writer);

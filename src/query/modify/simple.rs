@@ -216,7 +216,7 @@ mod tests {
         let timestamps = Timestamps::new(clock, 0);
         let random = SeededRandom::new(1);
         for text in statements {
-            let prepared = prepare(&schema, None, text).unwrap();
+            let prepared = prepare(&schema, None, text, None).unwrap();
             let Plan::Modify(plan) = &prepared.plan else { panic!("{text}") };
             assert!(plan.is_simple(), "{text}");
             let bindings = Bindings::EMPTY;

@@ -6,7 +6,7 @@ use cql_lite::types::functions::aggregates::Aggregate;
 use cql_lite::wire::{EncodedColumns, ResponseWriter};
 use helenus_platform::codec::Reader;
 use helenus_storage::model::{ColumnSet, LogPosition, PartitionKey, PositionRange, Slice};
-use helenus_storage::{Budget, Cursor, Partitions, Read, ReadCommand};
+use helenus_storage::{Budget, Cursor, Partitions, Read, ReadCommand, SourceFate};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::execution::{Request, Step};
@@ -18,6 +18,7 @@ use crate::query::services::Services;
 use crate::query::source::{Source, ViewRead};
 use crate::query::term::{Bound, Environment, Term};
 use crate::schema::{Schema, TableSource};
+use crate::telemetry::Trace;
 
 use super::SelectPlan;
 use super::evaluate::BoundTerms;
@@ -142,6 +143,7 @@ impl SelectExecution {
         services: &Services,
         writer: &mut ResponseWriter<'_>,
         budget: &mut Budget,
+        trace: Option<&Trace>,
     ) -> Result<Step> {
         let read = if self.finished {
             Read::Done
@@ -166,9 +168,62 @@ impl SelectExecution {
             Read::Done | Read::Stopped => {
                 self.finished = true;
                 self.finish(services, writer)?;
+                if let Some(trace) = trace {
+                    self.trace_end(trace);
+                }
                 Ok(Step::Done { hold: self.newest() })
             }
         }
+    }
+
+    /// Notes what the read will look at.
+    pub(crate) fn trace_sources(&self, services: &Services, trace: &Trace) {
+        let table = &self.plan.table;
+        let name = format!("{}.{}", table.keyspace, table.name);
+        if table.source == TableSource::View {
+            return trace.event(format!("Computing {name} from live state"));
+        }
+        trace.event(match &self.command.partitions {
+            Partitions::One(_) => format!("Executing single-partition query on {name}"),
+            Partitions::Many(keys) => {
+                format!("Executing query of {} partitions on {name}", keys.len())
+            }
+            Partitions::Range { .. } => {
+                format!("Executing seq scan across a token range of {name}")
+            }
+        });
+        let Ok(survey) = services.engine.survey(&self.command) else { return };
+        for (sstable, fate) in &survey.sstables {
+            match fate {
+                SourceFate::Read => {}
+                SourceFate::SkippedByKey => {
+                    trace.event(format!("Key range allows skipping sstable {sstable}"));
+                }
+                SourceFate::SkippedByFilter => {
+                    trace.event(format!("Bloom filter allows skipping sstable {sstable}"));
+                }
+                SourceFate::SkippedByPosition => {
+                    trace.event(format!("Clustering range allows skipping sstable {sstable}"));
+                }
+            }
+        }
+        let read = survey.sstables.iter().filter(|(_, fate)| *fate == SourceFate::Read);
+        let read: Vec<&str> = read.map(|(name, _)| name.as_str()).collect();
+        trace.event(format!(
+            "Merging data from {} memtables and {} sstables {}",
+            survey.memtables,
+            read.len(),
+            read.join(", ")
+        ));
+    }
+
+    fn trace_end(&self, trace: &Trace) {
+        let tombstones = match &self.source {
+            Source::Stored(cursor) => cursor.tombstones(),
+            Source::View(_) => 0,
+        };
+        let rows = self.progress.emitted;
+        trace.event(format!("Returning {rows} rows, having read {tombstones} tombstone cells"));
     }
 
     /// The engine's cursor, for fetching blocks.

@@ -135,7 +135,7 @@ impl Node {
     pub(super) fn prepare(&self, cql: &str) -> Result<Arc<Prepared>> {
         let keyspace = self.keyspace.lock().unwrap().clone();
         let schema = self.services.metadata.schema();
-        prepare(&schema, keyspace.as_deref(), cql).map(Arc::new)
+        prepare(&schema, keyspace.as_deref(), cql, None).map(Arc::new)
     }
 
     pub(super) fn run(&self, cql: &str) -> Result<Answer> {
@@ -152,7 +152,7 @@ impl Node {
         let mut out = BytesMut::new();
         let mut writer = ResponseWriter::new(&mut out, version, 1);
         let keyspace = self.keyspace.lock().unwrap().clone();
-        let ask = Ask { options, keyspace: keyspace.as_deref(), metadata_id: None };
+        let ask = Ask { options, keyspace: keyspace.as_deref(), metadata_id: None, trace: None };
         self.drive(prepared, ask, &mut writer)?;
         writer.finish();
         let header = cql_lite::wire::FrameHeader::parse(&out).unwrap();

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use cql_lite::types::text::parse_hex;
+
 use super::{Caching, ReadRepair, RowsCached, TableOptions, compaction, compression, speculative};
 use crate::error::{Error, Result};
 use crate::schema::properties::Properties;
@@ -53,6 +55,10 @@ impl TableOptions {
         }
         if let Some(map) = given.map("compression")? {
             self.compression = compression::normalize(map)?;
+        }
+        if let Some(map) = given.map("extensions")? {
+            let blobs = map.iter().map(|(name, text)| Ok((name.clone(), blob(name, text)?)));
+            self.extensions = blobs.collect::<Result<_>>()?;
         }
         if let Some(text) = given.text("speculative_retry")? {
             self.speculative_retry = speculative::normalize(text)?;
@@ -192,6 +198,13 @@ fn set<T>(field: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *field = value;
     }
+}
+
+/// An extension's value, as it is described: `0x` and hexadecimal digits.
+fn blob(name: &str, text: &str) -> Result<Vec<u8>> {
+    text.strip_prefix("0x").and_then(parse_hex).ok_or_else(|| {
+        Error::config(format!("Invalid value '{text}' for extension '{name}': must be a blob"))
+    })
 }
 
 fn at_least(name: &str, value: i32, min: i32) -> Result<()> {

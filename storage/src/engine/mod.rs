@@ -61,7 +61,7 @@ use crate::manifest::{Edit, Manifest};
 use crate::metrics::Metrics;
 use crate::model::{KeyspaceId, LogPosition, TableId};
 use crate::options::{Options, TableOptions};
-use crate::read::{BlockList, Budget, Cursor, Read, ReadCommand, ReadContext, Sink};
+use crate::read::{BlockList, Budget, Cursor, Read, ReadCommand, ReadContext, Sink, Survey};
 use crate::sstable::BlockCache;
 pub(crate) use claim::{Claim, Claims};
 pub(crate) use clock::{PurgeTime, TrustedClock};
@@ -310,6 +310,12 @@ impl Engine {
             Read::Done | Read::Stopped | Read::Yield => {}
         }
         Ok(read)
+    }
+
+    /// Which sources a read of this command would look at now, and why not at the others.
+    pub fn survey(&self, command: &ReadCommand) -> Result<Survey> {
+        let table = self.shared.table(command.table)?;
+        Ok(Survey::new(&table.view.load(), command))
     }
 
     /// Fetches blocks for a read. Waits for the disk.

@@ -3,7 +3,7 @@
 //! `command` says what is asked and how it is told; `cursor` and `run` are one read's place and
 //! its steps; `partitions` walks from partition to partition over all sources, `merge` from
 //! position to position inside one; `single` is the short cut for one source; a `source` is a
-//! memtable or an SSTable; `blocks` are those that a read has to wait for.
+//! memtable or an SSTable; `survey` tells which of them a read would look at; `blocks` are those that a read has to wait for.
 
 mod blocks;
 mod command;
@@ -13,10 +13,12 @@ mod partitions;
 mod run;
 mod single;
 mod source;
+mod survey;
 
 pub use blocks::BlockList;
 pub use command::{Budget, Flow, Partitions, Read, ReadCommand, Sink};
 pub use cursor::Cursor;
+pub use survey::{SourceFate, Survey};
 
 pub(crate) use cursor::ReadContext;
 pub(crate) use merge::{Merge, Step};

@@ -242,6 +242,6 @@ fn first_key(table: &SsTable) -> Option<&PartitionKey> {
 }
 
 /// Whether the key lies between the file's first and last.
-fn has_in_range(table: &SsTable, key: &PartitionKey) -> bool {
+pub(super) fn has_in_range(table: &SsTable, key: &PartitionKey) -> bool {
     table.stats().keys.as_ref().is_some_and(|(first, last)| first <= key && key <= last)
 }
