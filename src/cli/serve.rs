@@ -47,6 +47,10 @@ pub(super) fn run(config: &Config) -> Result<(), String> {
         let stop = stop_requested().await;
         drop(admin);
         serving.stop().await;
+        // A start after this one has nothing to replay. If it fails, the log still has everything.
+        if let Err(error) = node.drain().await {
+            tracing::warn!(%error, "could not flush before stopping: the next start replays the log");
+        }
         node.close().await.map_err(|error| format!("stopping: {error}"))?;
         stop.map_err(|error| format!("cannot wait for signals: {error}"))
     });

@@ -200,6 +200,22 @@ async fn a_drained_node_has_everything_in_sstables_and_says_why_it_refuses() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_asked_to_stop_leaves_nothing_to_replay() {
+    let dir = TempDir::new();
+    let node = Node::start(dir.path(), &[]);
+    let shop = session(&node).await;
+    found(&shop).await;
+    write(&shop, 0..20, "x").await;
+    drop(shop);
+    assert_eq!(node.stop().code(), Some(0));
+    let node = Node::start(dir.path(), &[]);
+    let figures = done(dir.path(), &["tablestats", "shop.orders"]);
+    assert!(figures.contains("\t\tSSTable count: 1\n"), "{figures}");
+    assert!(figures.contains("\t\tMemtable data size: 0\n"), "{figures}");
+    assert_eq!(orders(&session(&node).await).await.len(), 20);
+}
+
+#[tokio::test]
 async fn commands_say_what_there_is_and_where_there_is_nobody() {
     let dir = TempDir::new();
     let (code, _, complaint) = helenus(dir.path(), &["status"]);

@@ -172,7 +172,7 @@ impl Node {
     }
 
     /// Refuses requests from now on, and flushes until nothing is left in memory.
-    async fn drain(&self) -> Result<()> {
+    pub(crate) async fn drain(&self) -> Result<()> {
         let engine = self.engine();
         engine.drain();
         tracing::info!("draining: no requests are served until the node is restarted");
