@@ -21,8 +21,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use echo::{Echo, cpu_of};
-use helenus::config::{Config, DurabilityMode};
-use helenus_driver::{Prepared, Session};
+use helenus_driver::{Config, DurabilityMode, Prepared, Session};
 use helenus_platform::runtime::block_on;
 
 const COLUMNS: usize = 5;
@@ -71,7 +70,7 @@ fn measure(echo: &Echo, name: &str, count: u64, work: impl FnOnce()) {
 async fn insert(session: &Session, statement: &Prepared, number: u64) {
     let key = key(number);
     let [a, b, c, d, e] = &values(number);
-    session.execute(statement, &[&key, a, b, c, d, e]).await.unwrap();
+    session.execute(statement, (key, a, b, c, d, e)).await.unwrap();
 }
 
 /// Keeps `in_flight` inserts going on this thread until all numbers are done.
@@ -96,23 +95,19 @@ async fn insert_all(session: &Session, statement: &Prepared, from: u64, to: u64,
 
 fn select(session: &Session, statement: &Prepared, number: u64) {
     let key = key(number);
-    let rows = block_on(session.execute(statement, &[&key])).unwrap();
+    let rows = block_on(session.execute(statement, (key,))).unwrap();
     assert_eq!(rows.len(), 1);
 }
 
 fn run(echo: &Echo, name: &str, mode: DurabilityMode, rows: u64) {
     let dir = std::env::temp_dir().join(format!("helenus-embedded-{}", std::process::id()));
-    let config = Config { data_dir: dir.clone(), durability: mode, ..Config::default() };
-    let session = Session::open_with(config).unwrap();
-    session
-        .run(
-            "CREATE KEYSPACE bench WITH replication = {'class': 'SimpleStrategy', \
-             'replication_factor': 1}",
-        )
-        .unwrap();
-    session
-        .run("CREATE TABLE bench.t (k blob PRIMARY KEY, a blob, b blob, c blob, d blob, e blob)")
-        .unwrap();
+    let config = Config { durability: mode, ..Config::default() };
+    let session = block_on(Session::builder().config(config).open(&dir)).unwrap();
+    let keyspace = "CREATE KEYSPACE bench WITH replication = {'class': 'SimpleStrategy', \
+                    'replication_factor': 1}";
+    block_on(session.query(keyspace, ())).unwrap();
+    let table = "CREATE TABLE bench.t (k blob PRIMARY KEY, a blob, b blob, c blob, d blob, e blob)";
+    block_on(session.query(table, ())).unwrap();
     let insert = "INSERT INTO bench.t (k, a, b, c, d, e) VALUES (?, ?, ?, ?, ?, ?)";
     let insert = block_on(session.prepare(insert)).unwrap();
     let by_key = "SELECT a, b, c, d, e FROM bench.t WHERE k = ?";
@@ -139,7 +134,7 @@ fn run(echo: &Echo, name: &str, mode: DurabilityMode, rows: u64) {
     measure(echo, &format!("embedded, {name}: SELECT, SSTable, cached"), asked, || {
         (0..asked).for_each(|number| select(&session, &by_key, number % hot));
     });
-    session.close().unwrap();
+    block_on(session.close()).unwrap();
     std::fs::remove_dir_all(dir).unwrap();
 }
 

@@ -13,9 +13,8 @@
 
 use std::time::{Duration, Instant};
 
-use helenus::config::{Config, DurabilityMode};
-use helenus_driver::{Prepared, Rows, Session};
-use helenus_platform::runtime::block_on;
+use helenus_driver::blocking::Session;
+use helenus_driver::{Config, DurabilityMode, ErrorKind, Prepared};
 
 const SLICE: i32 = 100;
 /// The most memory that reading may take, in MiB (the issue's figure).
@@ -34,13 +33,13 @@ fn walk(session: &Session, select: &Prepared, rows: i64, backwards: bool) -> Vec
     let mut at = if backwards { i64::MAX } else { -1 };
     loop {
         let began = Instant::now();
-        let page: Rows = block_on(session.execute(select, &[&at, &SLICE])).unwrap();
+        let page = session.execute(select, (at, SLICE)).unwrap();
         times.push(began.elapsed());
-        for row in 0..page.len() {
-            let expected = if backwards { rows - 1 - seen } else { seen };
-            at = page.bigint(row, 0).unwrap();
-            assert_eq!(at, expected);
-            assert_eq!(page.text(row, 1).unwrap(), value(at));
+        for row in page.iter::<(i64, &str)>().unwrap() {
+            let (number, text) = row.unwrap();
+            at = number;
+            assert_eq!(at, if backwards { rows - 1 - seen } else { seen });
+            assert_eq!(text, value(at));
             seen += 1;
         }
         if page.len() < usize::try_from(SLICE).unwrap() {
@@ -80,33 +79,30 @@ fn main() {
     };
     let dir = std::env::temp_dir().join(format!("helenus-wide-{}", std::process::id()));
     let config = Config {
-        data_dir: dir.clone(),
         durability: DurabilityMode::Periodic,
         memtable_flush_bytes: 32 << 20,
         memtable_total_bytes: 64 << 20,
         block_cache_bytes: 16 << 20,
         ..Config::default()
     };
-    let session = Session::open_with(config).unwrap();
+    let session = Session::build(|builder| builder.config(config).open(&dir)).unwrap();
     let keyspace = "CREATE KEYSPACE w WITH replication = {'class': 'SimpleStrategy', \
                     'replication_factor': 1}";
-    session.run(keyspace).unwrap();
-    session.run("CREATE TABLE w.t (p int, c bigint, v text, PRIMARY KEY (p, c))").unwrap();
-    block_on(async {
-        let insert = session.prepare("INSERT INTO w.t (p, c, v) VALUES (1, ?, ?)").await.unwrap();
-        for number in 0..rows {
-            loop {
-                match session.execute(&insert, &[&number, &value(number)]).await {
-                    Ok(_) => break,
-                    // Flushing is behind: what a client does is wait.
-                    Err(error) if error.to_string().contains("memory") => {
-                        std::thread::sleep(Duration::from_millis(5));
-                    }
-                    Err(error) => unreachable!("{error}"),
+    session.query(keyspace, ()).unwrap();
+    session.query("CREATE TABLE w.t (p int, c bigint, v text, PRIMARY KEY (p, c))", ()).unwrap();
+    let insert = session.prepare("INSERT INTO w.t (p, c, v) VALUES (1, ?, ?)").unwrap();
+    for number in 0..rows {
+        loop {
+            match session.execute(&insert, (number, value(number))) {
+                Ok(_) => break,
+                // Flushing is behind: what a client does is wait.
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    std::thread::sleep(Duration::from_millis(5));
                 }
+                Err(error) => unreachable!("{error}"),
             }
         }
-    });
+    }
     println!("{rows} rows written, {} MiB resident", resident_mib());
     let forwards = "SELECT c, v FROM w.t WHERE p = 1 AND c > ? LIMIT ?";
     let backwards = "SELECT c, v FROM w.t WHERE p = 1 AND c < ? ORDER BY c DESC LIMIT ?";
@@ -114,7 +110,7 @@ fn main() {
         for (name, statement, back) in
             [("forwards", forwards, false), ("backwards", backwards, true)]
         {
-            let select = block_on(session.prepare(statement)).unwrap();
+            let select = session.prepare(statement).unwrap();
             let times = walk(&session, &select, rows, back);
             report(&format!("{name}, {round}"), &times, full);
         }

@@ -1,290 +1,425 @@
-//! A session on a node inside this process.
+//! A session: one API over a node inside this process and over a cluster.
 
-use std::future::poll_fn;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::fmt;
+use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use cql_lite::wire::frame::HEADER_BYTES;
-use cql_lite::wire::{
-    BoundValue, Execute, FrameHeader, Prepare, ProtocolVersion, Query, QueryOptions, Response,
-    ResponseBody, ResponseWriter, ResultBody, ValuesBuilder, decode_response,
-};
-use helenus::config::Config;
-use helenus::node::{Node, World};
-use helenus::server::{Client, Handled, Handler, RequestContext as Context, TurnBudget};
-use helenus_platform::clock::RealClock;
-use helenus_platform::disk::RealDisk;
-use helenus_platform::random::RealRandom;
-use helenus_platform::runtime::{TokioRuntime, block_on};
-use helenus_platform::signal::Slot;
+use crate::SerializeRow;
+use crate::batch::Batch;
+use crate::bound::Bound;
+use crate::builder::SessionBuilder;
+use crate::error::Result;
+use crate::options::{Options, Settled};
+use crate::rows::{Page, PagingState, Rows};
+use crate::schema::Schema;
+use crate::statement::{Prepared, PreparedOf, Statement};
+use crate::stream::{Pages, What};
 
-use crate::error::Error;
-use crate::rows::Rows;
-use crate::values::ToCql;
+#[cfg(feature = "cluster")]
+use crate::cluster::Cluster;
+#[cfg(feature = "embedded")]
+use crate::embedded::Embedded;
 
-const VERSION: ProtocolVersion = ProtocolVersion::V5;
-/// Work that a statement may do on the caller's thread before it goes on in the background.
-const TURN_UNITS: u64 = 4_000;
-
-/// A prepared statement.
-#[derive(Clone, Debug)]
-pub struct Prepared {
-    id: Bytes,
-    metadata_id: Bytes,
-    text: Arc<str>,
-}
-
-/// A node inside this process. Clones share it.
+/// A database: a node inside this process ([`Session::open`], [`Session::memory`]) or a cluster
+/// ([`Session::connect`]). Clones share it, and may be used from many tasks and threads at once.
+///
+/// Every future of a session may be dropped at any time; a write that was under way may then be
+/// made or not. Dropping the last clone closes the node and waits for that, which takes a sync.
 #[derive(Clone)]
 pub struct Session {
-    inner: Arc<Inner>,
+    half: Half,
+    options: Options,
 }
 
-struct Inner {
-    handler: Arc<dyn Handler>,
-    keyspace: Mutex<Option<Arc<str>>>,
-    /// The node and its threads, when the session opened it itself.
-    opened: Option<(Node, Arc<TokioRuntime>)>,
+#[derive(Clone)]
+enum Half {
+    #[cfg(feature = "embedded")]
+    Embedded(Arc<Embedded>),
+    #[cfg(feature = "cluster")]
+    Cluster(Arc<Cluster>),
 }
 
-impl std::fmt::Debug for Session {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Session").field("opened", &self.inner.opened.is_some()).finish()
+impl fmt::Debug for Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.half {
+            #[cfg(feature = "embedded")]
+            Half::Embedded(node) => write!(formatter, "Session({:?})", node.dir()),
+            #[cfg(feature = "cluster")]
+            Half::Cluster(_) => formatter.write_str("Session(cluster)"),
+        }
+    }
+}
+
+#[cfg(feature = "embedded")]
+impl Session {
+    /// Opens the data directory `dir`, creating it if there is none, and runs its node inside
+    /// this process, without a port. After a crash it recovers what was acknowledged.
+    ///
+    /// ```
+    /// # fn main() -> helenus_driver::Result<()> {
+    /// # let dir = std::env::temp_dir().join(format!("helenus-doc-open-{}", std::process::id()));
+    /// # helenus_driver::wait(async {
+    /// let session = helenus_driver::Session::open(&dir).await?;
+    /// // The directory is this process's now.
+    /// let refused = helenus_driver::Session::open(&dir).await.unwrap_err();
+    /// assert_eq!(refused.kind(), helenus_driver::ErrorKind::InUse);
+    /// assert!(refused.to_string().contains(&format!("pid {}", std::process::id())));
+    /// session.close().await?;
+    /// # drop(std::fs::remove_dir_all(&dir));
+    /// # Ok(()) })
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::InUse`](crate::ErrorKind::InUse) names the process that has the directory;
+    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) names the file that is damaged.
+    pub async fn open(dir: impl AsRef<std::path::Path>) -> Result<Self> {
+        Self::builder().open(dir).await
+    }
+
+    /// Opens a database in memory, for tests: it starts in a millisecond, needs no directory, and
+    /// is gone with the session.
+    ///
+    /// ```
+    /// # helenus_driver::wait(async {
+    /// let session = helenus_driver::Session::memory().await?;
+    /// let rows = session.query("SELECT cluster_name FROM system.local", ()).await?;
+    /// assert_eq!(rows.one::<(String,)>()?.0, "Helenus");
+    /// # helenus_driver::Result::Ok(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// If threads cannot be started.
+    pub async fn memory() -> Result<Self> {
+        Self::builder().memory().await
+    }
+
+    /// A session on a node that somebody else has opened, and will close. Nothing times out.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn on(handler: Arc<dyn helenus::server::Handler>) -> Self {
+        Self::embedded(Embedded::on(handler), Options::default())
+    }
+
+    /// The node inside this process, if there is one: to flush it, or to look at its metrics.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn node(&self) -> Option<&helenus::node::Node> {
+        match &self.half {
+            Half::Embedded(embedded) => embedded.node(),
+            #[cfg(feature = "cluster")]
+            Half::Cluster(_) => None,
+        }
+    }
+
+    pub(crate) fn embedded(embedded: Embedded, options: Options) -> Self {
+        Self { half: Half::Embedded(Arc::new(embedded)), options }
+    }
+}
+
+#[cfg(feature = "cluster")]
+impl Session {
+    /// Connects to a cluster through any of its nodes, each `host:port` or a host.
+    ///
+    /// ```no_run
+    /// # helenus_driver::wait(async {
+    /// let session = helenus_driver::Session::connect(["10.0.0.1:9042", "10.0.0.2:9042"]).await?;
+    /// # helenus_driver::Result::Ok(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) if no node can be reached,
+    /// [`ErrorKind::Unauthorized`](crate::ErrorKind::Unauthorized) if none lets the user in.
+    pub async fn connect<A: AsRef<str>>(nodes: impl IntoIterator<Item = A>) -> Result<Self> {
+        Self::builder().connect(nodes).await
+    }
+
+    pub(crate) fn cluster(cluster: Cluster, options: Options) -> Self {
+        Self { half: Half::Cluster(Arc::new(cluster)), options }
     }
 }
 
 impl Session {
-    /// Opens the data directory `dir`, creating it if there is none.
-    ///
-    /// # Errors
-    /// A directory in use is refused with who holds it; a damaged one with the file.
-    pub fn open(dir: impl AsRef<Path>) -> Result<Self, Error> {
-        let config = Config { data_dir: dir.as_ref().to_path_buf(), ..Config::default() };
-        Self::open_with(config)
-    }
-
-    /// Opens the data directory that `config` names.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn open_with(config: Config) -> Result<Self, Error> {
-        let runtime = Arc::new(TokioRuntime::new(1).map_err(Error::Threads)?);
-        let world = World {
-            disk: Arc::new(RealDisk::new()),
-            clock: Arc::new(RealClock::new()),
-            random: Arc::new(RealRandom::new().map_err(Error::Threads)?),
-            runtime: runtime.clone(),
-        };
-        let node = Node::open(world, config)?;
-        let handler: Arc<dyn Handler> = Arc::new(node.clone());
-        let opened = Some((node, runtime));
-        Ok(Self { inner: Arc::new(Inner { handler, keyspace: Mutex::new(None), opened }) })
-    }
-
-    /// A session on a node that somebody else has opened, and will close.
+    /// Settles what holds for the whole session before it begins: consistency, timeout, keyspace,
+    /// user.
     #[must_use]
-    pub fn on(handler: Arc<dyn Handler>) -> Self {
-        Self { inner: Arc::new(Inner { handler, keyspace: Mutex::new(None), opened: None }) }
+    pub fn builder() -> SessionBuilder {
+        SessionBuilder::default()
     }
 
-    /// Executes a statement without values and waits for its answer, on this thread.
+    /// Executes a statement with values for its markers, and answers all of its rows; for results
+    /// too large for that there is [`Self::query_stream`].
+    ///
+    /// The values are a tuple, a slice, a map by name, or a struct that derives
+    /// [`SerializeRow`](macro@crate::SerializeRow); `()` for none. A statement that is executed
+    /// often is better prepared.
+    ///
+    /// ```
+    /// # helenus_driver::doc(|session| async move {
+    /// session.query("INSERT INTO app.todo (id, what) VALUES (?, ?)", (1, "believe")).await?;
+    /// let rows = session.query("SELECT what FROM app.todo WHERE id = ?", (1,)).await?;
+    /// let (what,): (String,) = rows.one()?;
+    /// assert_eq!(what, "believe");
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
-    /// [`Error::Refused`] carries what a client over the network would be told.
-    pub fn run(&self, statement: &str) -> Result<Rows, Error> {
-        block_on(self.query(statement, &[]))
+    /// See [`ErrorKind`](crate::ErrorKind).
+    pub async fn query(
+        &self,
+        statement: impl Into<Statement>,
+        values: impl SerializeRow,
+    ) -> Result<Rows> {
+        let statement = statement.into();
+        if values.is_empty() {
+            return self.all(&What::Text(statement)).await;
+        }
+        let prepared = self.prepare(statement).await?;
+        self.execute(&prepared, values).await
     }
 
-    /// Executes a statement with values for its markers. An answer to a write means that it is as
-    /// durable as the node is configured for.
+    /// Prepares a statement, to be executed often.
     ///
     /// # Errors
-    /// As [`Self::run`].
-    pub async fn query(&self, statement: &str, values: &[&dyn ToCql]) -> Result<Rows, Error> {
-        let values = bound(values)?;
-        let options = QueryOptions { values: values.values(), ..QueryOptions::default() };
-        let query = Query { text: statement, options };
-        self.ask(|handler, context, out| handler.query(context, &query, out)).await.map(Rows::new)
-    }
-
-    /// Prepares a statement.
-    ///
-    /// # Errors
-    /// As [`Self::run`].
-    pub async fn prepare(&self, statement: &str) -> Result<Prepared, Error> {
-        let prepare = Prepare { text: statement, keyspace: None };
-        let body =
-            self.ask(|handler, context, out| handler.prepare(context, &prepare, out)).await?;
-        let Response::Result(ResultBody::Prepared(prepared)) = body.response else {
-            return Err(Error::Answer(format!("PREPARE was answered with {:?}", body.response)));
+    /// See [`ErrorKind`](crate::ErrorKind).
+    pub async fn prepare(&self, statement: impl Into<Statement>) -> Result<Prepared> {
+        let statement = statement.into();
+        let settled = statement.options.settle(&self.options);
+        let of = match &self.half {
+            #[cfg(feature = "embedded")]
+            Half::Embedded(embedded) => {
+                PreparedOf::Embedded(Arc::new(embedded.prepare(&statement.text, &settled).await?))
+            }
+            #[cfg(feature = "cluster")]
+            Half::Cluster(cluster) => {
+                PreparedOf::Cluster(Box::new(cluster.prepare(&statement.text, &settled).await?))
+            }
         };
-        Ok(Prepared {
-            id: prepared.id.into(),
-            metadata_id: prepared.result_metadata_id.into(),
-            text: statement.into(),
-        })
+        Ok(Prepared { of, options: statement.options })
     }
 
-    /// Executes a prepared statement.
+    /// Executes a prepared statement with values for its markers, and answers all of its rows; for
+    /// results too large for that there is [`Self::stream`].
+    ///
+    /// ```
+    /// # helenus_driver::doc(|session| async move {
+    /// use helenus_driver::{MaybeUnset, SerializeRow};
+    ///
+    /// #[derive(SerializeRow)]
+    /// #[scylla(crate = helenus_driver)]
+    /// struct Todo<'a> {
+    ///     id: i32,
+    ///     what: MaybeUnset<&'a str>,
+    /// }
+    ///
+    /// let insert = session.prepare("INSERT INTO app.todo (id, what) VALUES (:id, :what)").await?;
+    /// session.execute(&insert, Todo { id: 1, what: MaybeUnset::Set("believe") }).await?;
+    /// // Leaves what is there as it is; `None::<&str>` would delete it.
+    /// session.execute(&insert, Todo { id: 1, what: MaybeUnset::Unset }).await?;
+    /// # let rows = session.query("SELECT what FROM app.todo WHERE id = 1", ()).await?;
+    /// # assert_eq!(rows.one::<(String,)>()?.0, "believe");
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
-    /// As [`Self::run`].
-    pub async fn execute(&self, prepared: &Prepared, values: &[&dyn ToCql]) -> Result<Rows, Error> {
-        self.execute_page(prepared, values, None, None).await
+    /// See [`ErrorKind`](crate::ErrorKind).
+    pub async fn execute(&self, prepared: &Prepared, values: impl SerializeRow) -> Result<Rows> {
+        let bound = Bound::new(prepared.markers(), &values)?;
+        let settled = prepared.options.settle(&self.options);
+        let mut rows = Rows::new(self.execute_once(prepared, &bound, &settled, None).await?);
+        while let Some(state) = rows.next() {
+            let page = self.execute_once(prepared, &bound, &settled, Some(state)).await?;
+            rows.push(page);
+        }
+        Ok(rows)
     }
 
-    /// Executes a prepared statement for a page of at most `page_size` rows, beginning where
-    /// `paging_state` (of [`Rows::paging_state`]) says.
+    /// All pages of a result.
+    async fn all(&self, what: &What) -> Result<Rows> {
+        let mut rows = Rows::new(self.page(what, None).await?);
+        while let Some(state) = rows.next() {
+            let page = self.page(what, Some(state)).await?;
+            rows.push(page);
+        }
+        Ok(rows)
+    }
+
+    /// Executes a prepared statement for one page of rows, from where `state` says, or from the
+    /// beginning. The second part of the answer is where the next page begins, if there is one:
+    /// for a program that hands it to its own client and forgets.
+    ///
+    /// ```
+    /// # helenus_driver::doc(|session| async move {
+    /// # for id in 0..5 {
+    /// #     session.query("INSERT INTO app.todo (id, what) VALUES (?, 'x')", (id,)).await?;
+    /// # }
+    /// let select = session.prepare("SELECT id FROM app.todo").await?.page_size(3);
+    /// let (page, next) = session.execute_page(&select, (), None).await?;
+    /// assert_eq!(page.len(), 3);
+    /// let (page, next) = session.execute_page(&select, (), next).await?;
+    /// assert_eq!(page.len(), 2);
+    /// assert_eq!(next, None);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
-    /// As [`Self::run`].
+    /// See [`ErrorKind`](crate::ErrorKind).
     pub async fn execute_page(
         &self,
         prepared: &Prepared,
-        values: &[&dyn ToCql],
-        page_size: Option<i32>,
-        paging_state: Option<&[u8]>,
-    ) -> Result<Rows, Error> {
-        let values = bound(values)?;
-        let values = values.values();
-        let options = QueryOptions { values, page_size, paging_state, ..QueryOptions::default() };
-        let execute =
-            Execute { id: &prepared.id, result_metadata_id: Some(&prepared.metadata_id), options };
-        let answered =
-            self.ask(|handler, context, out| handler.execute(context, &execute, out)).await;
-        match answered {
-            // The node has forgotten the statement, as it may: it is prepared once more.
-            Err(Error::Refused(error)) if error.kind.code() == UNPREPARED => {
-                self.prepare(&prepared.text).await?;
-                self.ask(|handler, context, out| handler.execute(context, &execute, out))
-                    .await
-                    .map(Rows::new)
-            }
-            answered => answered.map(Rows::new),
-        }
+        values: impl SerializeRow,
+        state: Option<PagingState>,
+    ) -> Result<(Rows, Option<PagingState>)> {
+        let bound = Bound::new(prepared.markers(), &values)?;
+        let settled = prepared.options.settle(&self.options);
+        let mut page = self.execute_once(prepared, &bound, &settled, state.as_ref()).await?;
+        let next = page.next.take();
+        Ok((Rows::new(page), next))
     }
 
-    /// Closes the node, if this session opened it: syncs what is written and lets the directory
-    /// go. Other clones of the session are refused from then on. Dropping the last clone does
-    /// the same without telling how it went.
+    /// The rows of a prepared statement, page by page: whatever the size of the result, one page
+    /// is in memory.
+    ///
+    /// ```
+    /// # helenus_driver::doc(|session| async move {
+    /// # for id in 0..5 {
+    /// #     session.query("INSERT INTO app.todo (id, what) VALUES (?, 'x')", (id,)).await?;
+    /// # }
+    /// let select = session.prepare("SELECT id, what FROM app.todo").await?.page_size(2);
+    /// let mut rows = session.stream(&select, ())?.rows::<(i32, String)>();
+    /// let mut seen = 0;
+    /// while let Some(row) = rows.next().await {
+    ///     let (_id, _what) = row?;
+    ///     seen += 1;
+    /// }
+    /// assert_eq!(seen, 5);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
-    /// What was acknowledged is safe all the same.
-    pub fn close(self) -> Result<(), Error> {
-        self.inner.close()
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if the values do not fit the markers;
+    /// nothing else has happened yet.
+    pub fn stream(&self, prepared: &Prepared, values: impl SerializeRow) -> Result<Pages> {
+        let bound = Bound::new(prepared.markers(), &values)?;
+        Ok(Pages::new(self.clone(), What::Prepared(prepared.clone(), bound)))
     }
 
-    async fn ask(
+    /// As [`Self::stream`], of a statement as text.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`](crate::ErrorKind): with values, the statement is prepared at once.
+    pub async fn query_stream(
         &self,
-        call: impl FnOnce(&dyn Handler, &mut Context<'_>, &mut ResponseWriter<'_>) -> Handled,
-    ) -> Result<ResponseBody, Error> {
-        let handler = self.inner.handler.as_ref();
-        let client = Client {
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
-            version: VERSION,
-            keyspace: self.lock_keyspace().clone(),
-            options: Arc::default(),
+        statement: impl Into<Statement>,
+        values: impl SerializeRow,
+    ) -> Result<Pages> {
+        let statement = statement.into();
+        if values.is_empty() {
+            return Ok(Pages::new(self.clone(), What::Text(statement)));
+        }
+        let prepared = self.prepare(statement).await?;
+        self.stream(&prepared, values)
+    }
+
+    /// Executes several writes as one. A batch with conditions answers as a conditional statement
+    /// does; others answer no rows.
+    ///
+    /// # Errors
+    /// See [`ErrorKind`](crate::ErrorKind).
+    pub async fn batch(&self, batch: &Batch) -> Result<Rows> {
+        let settled = batch.options.settle(&self.options);
+        let page = match &self.half {
+            #[cfg(feature = "embedded")]
+            Half::Embedded(embedded) => embedded.batch(batch, &settled).await?,
+            #[cfg(feature = "cluster")]
+            Half::Cluster(cluster) => cluster.batch(batch, &settled).await?,
         };
-        let mut frame = BytesMut::new();
-        let handled = {
-            let mut budget = TurnBudget { units: TURN_UNITS };
-            let mut context =
-                Context { client: &client, stream: 0, tracing: false, budget: &mut budget };
-            let mut writer = ResponseWriter::new(&mut frame, VERSION, 0);
-            match call(handler, &mut context, &mut writer) {
-                Handled::Answered { hold_until } => {
-                    let finished = writer.finish();
-                    Ok((hold_until, finished.keyspace))
-                }
-                Handled::Pending(future) => {
-                    writer.abandon();
-                    Err(future)
+        Ok(Rows::new(page))
+    }
+
+    /// The keyspaces, tables, columns and types that there are now.
+    ///
+    /// ```
+    /// # helenus_driver::doc(|session| async move {
+    /// let schema = session.schema().await?;
+    /// let todo = schema.table("app", "todo").unwrap();
+    /// assert_eq!(todo.partition_key().map(|column| &*column.name).collect::<Vec<_>>(), ["id"]);
+    /// assert_eq!(todo.column("what").unwrap().cql_type, "text");
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// See [`ErrorKind`](crate::ErrorKind).
+    pub async fn schema(&self) -> Result<Schema> {
+        Schema::read(self).await
+    }
+
+    /// Makes `keyspace` that of names without one, in this session and its clones: as `USE` does.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if there is no such keyspace.
+    pub async fn use_keyspace(&self, keyspace: &str) -> Result<()> {
+        self.query(format!("USE \"{}\"", keyspace.replace('"', "\"\"")), ()).await.map(drop)
+    }
+
+    /// Closes the session and all of its clones, which refuse everything from then on. A node
+    /// inside this process syncs what is written, ends its threads and lets its directory go.
+    /// Dropping the last clone does the same without telling how it went.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`](crate::ErrorKind::Storage) if the disk fails. What was acknowledged
+    /// is safe all the same.
+    #[expect(clippy::unused_async, reason = "closing a cluster's connections may have to wait")]
+    pub async fn close(self) -> Result<()> {
+        match &self.half {
+            #[cfg(feature = "embedded")]
+            Half::Embedded(embedded) => embedded.close(),
+            #[cfg(feature = "cluster")]
+            Half::Cluster(cluster) => {
+                cluster.close();
+                Ok(())
+            }
+        }
+    }
+
+    async fn execute_once(
+        &self,
+        prepared: &Prepared,
+        bound: &Bound,
+        settled: &Settled,
+        state: Option<&PagingState>,
+    ) -> Result<Page> {
+        match (&self.half, &prepared.of) {
+            #[cfg(feature = "embedded")]
+            (Half::Embedded(embedded), PreparedOf::Embedded(prepared)) => {
+                embedded.execute(prepared, bound, settled, state).await
+            }
+            #[cfg(feature = "cluster")]
+            (Half::Cluster(cluster), PreparedOf::Cluster(prepared)) => {
+                cluster.execute(prepared, bound, settled, state).await
+            }
+            #[cfg(all(feature = "embedded", feature = "cluster"))]
+            _ => Err(crate::Error::elsewhere()),
+        }
+    }
+
+    /// One page of what a stream streams.
+    pub(crate) async fn page(&self, what: &What, state: Option<&PagingState>) -> Result<Page> {
+        match what {
+            What::Prepared(prepared, bound) => {
+                let settled = prepared.options.settle(&self.options);
+                self.execute_once(prepared, bound, &settled, state).await
+            }
+            What::Text(statement) => {
+                let settled = statement.options.settle(&self.options);
+                match &self.half {
+                    #[cfg(feature = "embedded")]
+                    Half::Embedded(embedded) => {
+                        embedded.query(&statement.text, &settled, state).await
+                    }
+                    #[cfg(feature = "cluster")]
+                    Half::Cluster(cluster) => cluster.query(&statement.text, &settled, state).await,
                 }
             }
-        };
-        let (hold_until, keyspace) = match handled {
-            Ok(answered) => answered,
-            Err(future) => {
-                let answer = future.await;
-                frame = answer.frame;
-                (answer.hold_until, answer.keyspace)
-            }
-        };
-        if let Some(position) = hold_until {
-            durable(handler, position).await?;
         }
-        if let Some(keyspace) = keyspace {
-            *self.lock_keyspace() = Some(keyspace.into());
-        }
-        decode(&frame)
-    }
-
-    fn lock_keyspace(&self) -> std::sync::MutexGuard<'_, Option<Arc<str>>> {
-        self.inner.keyspace.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    fn close(&self) -> Result<(), Error> {
-        let Some((node, runtime)) = &self.opened else { return Ok(()) };
-        let closed = block_on(node.close());
-        runtime.join_workers();
-        closed.map_err(Error::Open)
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Nobody is left to be told; the next open recovers what is not done here.
-        drop(self.close());
-    }
-}
-
-/// The native protocol's code for a statement that must be prepared again.
-const UNPREPARED: u32 = 0x2500;
-
-fn bound(values: &[&dyn ToCql]) -> Result<ValuesBuilder, Error> {
-    let mut builder = ValuesBuilder::positional();
-    for value in values {
-        let bytes = value.to_cql();
-        let value = bytes.as_deref().map_or(BoundValue::Null, BoundValue::Bytes);
-        builder.push(value).map_err(Error::Values)?;
-    }
-    Ok(builder)
-}
-
-/// Waits until the answer to a write at `position` may be given.
-async fn durable(node: &dyn Handler, position: u64) -> Result<(), Error> {
-    node.write_out(position);
-    let mut slot = Slot::default();
-    let waited = poll_fn(|context| {
-        node.watermark_signal().register(&mut slot, context.waker());
-        if node.watermark() >= position {
-            return Poll::Ready(Ok(()));
-        }
-        match node.failure() {
-            Some(error) => Poll::Ready(Err(Error::Refused(error))),
-            None => Poll::Pending,
-        }
-    })
-    .await;
-    node.watermark_signal().unregister(&mut slot);
-    waited
-}
-
-fn decode(frame: &[u8]) -> Result<ResponseBody, Error> {
-    let unclear = |what: &dyn std::fmt::Display| Error::Answer(what.to_string());
-    let header = FrameHeader::parse(frame).ok_or_else(|| unclear(&"it has no header"))?;
-    let body = frame.get(HEADER_BYTES..).ok_or_else(|| unclear(&"it has no body"))?;
-    let opcode = cql_lite::wire::Opcode::from_byte(header.opcode)
-        .ok_or_else(|| unclear(&"its opcode is unknown"))?;
-    let body =
-        decode_response(VERSION, header.flags, opcode, body).map_err(|error| unclear(&error))?;
-    match body.response {
-        Response::Error(error) => Err(Error::Refused(error)),
-        _ => Ok(body),
     }
 }

@@ -147,7 +147,7 @@ impl Simulation {
             async move {
                 if round == 0 {
                     for statement in SCHEMA {
-                        session.query(statement, &[]).await?;
+                        session.query(*statement, ()).await?;
                     }
                 }
                 Statements::prepare(&session).await

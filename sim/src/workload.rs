@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use helenus_driver::value::Counter;
 use helenus_driver::{Error, Prepared, Session};
 use helenus_platform::random::{Random, SeededRandom};
 use helenus_platform::runtime::{Runtime, SimRuntime};
@@ -133,8 +134,8 @@ impl ClientTask {
         let writes = [(key, value.clone())];
         locked(&self.shared.oracle).begin(&writes);
         match &value {
-            Some(value) => session.execute(&statements.insert, &[&p, &c, value]).await?,
-            None => session.execute(&statements.delete, &[&p, &c]).await?,
+            Some(value) => session.execute(&statements.insert, (p, c, value)).await?,
+            None => session.execute(&statements.delete, (p, c)).await?,
         };
         locked(&self.shared.oracle).acknowledge(&writes);
         Ok(())
@@ -153,7 +154,7 @@ impl ClientTask {
         text += "APPLY BATCH";
         locked(&self.shared.oracle).begin(&writes);
         locked(&self.shared.batches).insert(self.number, writes.clone());
-        self.shared.session.query(&text, &[]).await?;
+        self.shared.session.query(&text, ()).await?;
         locked(&self.shared.batches).remove(&self.number);
         locked(&self.shared.oracle).acknowledge(&writes);
         Ok(())
@@ -166,9 +167,9 @@ impl ClientTask {
         let value = self.new_value();
         let writes = [(key, Some(value.clone()))];
         locked(&self.shared.oracle).begin(&writes);
-        let rows = session.execute(&statements.insert_if, &[&p, &c, &value]).await?;
+        let rows = session.execute(&statements.insert_if, (p, c, value)).await?;
         let mut oracle = locked(&self.shared.oracle);
-        if rows.boolean(0, 0) == Some(true) {
+        if rows.applied()? {
             oracle.acknowledge(&writes);
         } else {
             oracle.refuse(&writes);
@@ -180,7 +181,7 @@ impl ClientTask {
         let Shared { session, statements, .. } = &self.shared;
         let counter = self.random.below(COUNTERS);
         locked(&self.shared.oracle).begin_increment(counter);
-        session.execute(&statements.add, &[&place(counter * ROWS_PER_PARTITION).0]).await?;
+        session.execute(&statements.add, (place(counter * ROWS_PER_PARTITION).0,)).await?;
         locked(&self.shared.oracle).acknowledge_increment(counter);
         Ok(())
     }
@@ -190,16 +191,16 @@ impl ClientTask {
         let Shared { session, statements, .. } = &self.shared;
         let register = FIRST_REGISTER + self.random.below(REGISTERS);
         let k = place(register * ROWS_PER_PARTITION).0;
-        let before = session.execute(&statements.register, &[&k]).await?.bigint(0, 0);
+        let before = session.execute(&statements.register, (k,)).await?.first::<(i64,)>()?;
         locked(&self.shared.oracle).begin_increment(register);
         let rows = match before {
-            Some(n) => session.execute(&statements.raise, &[&(n + 1), &k, &n]).await?,
-            None => session.execute(&statements.found, &[&k]).await?,
+            Some((n,)) => session.execute(&statements.raise, (n + 1, k, n)).await?,
+            None => session.execute(&statements.found, (k,)).await?,
         };
         let mut oracle = locked(&self.shared.oracle);
-        match rows.boolean(0, 0) {
-            Some(true) => oracle.acknowledge_increment(register),
-            _ => oracle.refuse_increment(register),
+        match rows.applied()? {
+            true => oracle.acknowledge_increment(register),
+            false => oracle.refuse_increment(register),
         }
         Ok(())
     }
@@ -221,11 +222,11 @@ impl ClientTask {
     async fn read_slice(&self) -> Result<(), Error> {
         let Shared { session, statements, .. } = &self.shared;
         let first = self.number * KEYS_PER_CLIENT;
-        let rows = session.execute(&statements.slice, &[&place(first).0]).await?;
+        let rows = session.execute(&statements.slice, (place(first).0,)).await?;
         let mut found = BTreeMap::new();
-        for row in 0..rows.len() {
-            let c = rows.bigint(row, 0).unwrap_or(-1);
-            found.insert(c, rows.text(row, 1).map(str::to_string));
+        for row in rows.iter::<(i64, Option<String>)>()? {
+            let (c, value) = row?;
+            found.insert(c, value);
         }
         let mut oracle = locked(&self.shared.oracle);
         for key in first..first + ROWS_PER_PARTITION {
@@ -240,8 +241,8 @@ impl Shared {
     /// What is stored under a key.
     pub(crate) async fn read(&self, key: u64) -> Result<Value, Error> {
         let (p, c) = place(key);
-        let rows = self.session.execute(&self.statements.select, &[&p, &c]).await?;
-        Ok(rows.text(0, 0).map(str::to_string))
+        let rows = self.session.execute(&self.statements.select, (p, c)).await?;
+        Ok(rows.first::<(Option<String>,)>()?.and_then(|(value,)| value))
     }
 
     /// Looks at every key, counter and batch after a restart.
@@ -265,8 +266,13 @@ impl Shared {
             let is_register = counter >= FIRST_REGISTER;
             let Statements { register, count, .. } = &self.statements;
             let select = if is_register { register } else { count };
-            let rows = self.session.execute(select, &[&k]).await?;
-            locked(&self.oracle).observe_counter(counter, rows.bigint(0, 0).unwrap_or(0));
+            let rows = self.session.execute(select, (k,)).await?;
+            let found = if is_register {
+                rows.first::<(i64,)>()?.map(|(n,)| n)
+            } else {
+                rows.first::<(Counter,)>()?.map(|(n,)| n.0)
+            };
+            locked(&self.oracle).observe_counter(counter, found.unwrap_or(0));
         }
         Ok(())
     }

@@ -42,7 +42,7 @@ pub use response::{
     ColumnSpec, EncodedColumns, ErrorBody, ErrorKind, Event, EventKind, Failures, Prepared,
     Progress, Response, ResponseBody, ResultBody, Rows, RowsEncoder, RowsMetadata, SchemaChange,
     SchemaChangeKind, SchemaTarget, StatusChangeKind, TopologyChangeKind, decode_response,
-    failure_reason, result_kind,
+    decode_shared_response, failure_reason, result_kind,
 };
 pub use type_spec::{put_type, read_type};
 pub use values::{BoundValue, Values, ValuesBuilder, ValuesIter};

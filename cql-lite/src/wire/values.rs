@@ -41,6 +41,22 @@ impl<'a> Values<'a> {
     /// No values.
     pub const EMPTY: Values<'static> = Values { count: 0, named: false, bytes: &[] };
 
+    /// A list that a client serialized itself: `count` \[value\]s one after another, without
+    /// names, and nothing behind them.
+    ///
+    /// # Errors
+    /// If `bytes` is something else.
+    pub fn serialized(count: u16, bytes: &'a [u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes);
+        for _ in 0..count {
+            check_value(&mut reader, ProtocolVersion::V5)?;
+        }
+        if !reader.is_empty() {
+            return Err(WireError::malformed("there are bytes behind the last value"));
+        }
+        Ok(Values { count, named: false, bytes })
+    }
+
     /// Checks and takes a list of values.
     pub(super) fn read(
         reader: &mut Reader<'a>,
@@ -205,6 +221,18 @@ mod tests {
             (Some("c"), BoundValue::Unset),
         ];
         assert_eq!(values.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_serialized_list_is_taken_if_it_is_whole() {
+        let mut builder = ValuesBuilder::positional();
+        builder.push(BoundValue::Bytes(b"1")).unwrap();
+        builder.push(BoundValue::Unset).unwrap();
+        let bytes = builder.values().bytes;
+        assert_eq!(Values::serialized(2, bytes).unwrap(), builder.values());
+        assert!(Values::serialized(1, bytes).is_err());
+        assert!(Values::serialized(3, bytes).is_err());
+        assert!(Values::serialized(2, &bytes[..bytes.len() - 1]).is_err());
     }
 
     #[test]

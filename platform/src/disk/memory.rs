@@ -221,7 +221,10 @@ impl File for MemoryFile {
     fn allocate(&self, len: u64) -> io::Result<()> {
         let len = index(len)?;
         self.change(|all| {
-            if all.len() < len {
+            if all.is_empty() {
+                // Fresh zeros cost nothing until they are touched.
+                *all = vec![0; len];
+            } else if all.len() < len {
                 all.resize(len, 0);
             }
             Ok(())

@@ -53,6 +53,29 @@ impl TokioRuntime {
         TokioRuntime { handle, owned: None, workers: Mutex::new(Vec::new()) }
     }
 
+    /// Uses the tokio runtime that the calling code runs in, or starts one with `threads` threads
+    /// where there is none.
+    pub fn current_or_new(threads: usize) -> io::Result<Self> {
+        Handle::try_current().map_or_else(|_| Self::new(threads), |here| Ok(Self::borrowed(here)))
+    }
+
+    /// A runtime on the same tokio with workers of its own. It must not outlive this one.
+    #[must_use]
+    pub fn sharing(&self) -> Self {
+        Self::borrowed(self.handle.clone())
+    }
+
+    /// Polls `future` with this runtime's context around it, so that it finds tokio's timers and
+    /// sockets wherever it is polled.
+    pub fn within<F: Future>(&self, future: F) -> impl Future<Output = F::Output> {
+        let handle = self.handle.clone();
+        let mut future = Box::pin(future);
+        std::future::poll_fn(move |context| {
+            let _context = handle.enter();
+            future.as_mut().poll(context)
+        })
+    }
+
     /// Runs `future` on the calling thread until it is done, with tokio's context around it.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.handle.block_on(future)
@@ -66,6 +89,13 @@ impl TokioRuntime {
             // A worker that panicked has said so on its own; there is nobody else to tell.
             let _ = worker.join();
         }
+    }
+
+    /// Whether the calling thread is one of the workers, which cannot wait for their own end.
+    #[must_use]
+    pub fn is_worker(&self) -> bool {
+        let here = thread::current().id();
+        self.lock_workers().iter().any(|worker| worker.thread().id() == here)
     }
 
     fn lock_workers(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
@@ -129,13 +159,14 @@ impl Runtime for TokioRuntime {
 
     fn spawn_worker(&self, name: &'static str, future: BoxFuture<'static, ()>) {
         let handle = self.handle.clone();
+        // Held until the thread is in the list, so that it finds itself there.
+        let mut workers = self.lock_workers();
         let started = thread::Builder::new().name(name.to_owned()).spawn(move || {
             let _context = handle.enter();
             block_on(future);
         });
         match started {
             Ok(worker) => {
-                let mut workers = self.lock_workers();
                 workers.retain(|worker| !worker.is_finished());
                 workers.push(worker);
             }

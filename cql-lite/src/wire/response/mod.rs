@@ -6,7 +6,7 @@ mod event;
 mod metadata;
 mod rows;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use helenus_platform::codec::{Put, Reader};
 
 pub use error_body::{ErrorBody, ErrorKind, Failures, Progress, failure_reason};
@@ -129,10 +129,14 @@ impl ResultBody {
         }
     }
 
-    fn read(reader: &mut Reader<'_>, version: ProtocolVersion) -> Result<Self> {
+    fn read(
+        reader: &mut Reader<'_>,
+        version: ProtocolVersion,
+        shared: Option<&Bytes>,
+    ) -> Result<Self> {
         Ok(match reader.u32_be()? {
             result_kind::VOID => ResultBody::Void,
-            result_kind::ROWS => ResultBody::Rows(Rows::read(reader)?),
+            result_kind::ROWS => ResultBody::Rows(Rows::read(reader, shared)?),
             result_kind::SET_KEYSPACE => ResultBody::SetKeyspace(reader.string()?.to_owned()),
             result_kind::PREPARED => ResultBody::Prepared(Prepared::read(reader, version)?),
             result_kind::SCHEMA_CHANGE => ResultBody::SchemaChange(SchemaChange::read(reader)?),
@@ -163,6 +167,26 @@ pub fn decode_response(
     opcode: Opcode,
     body: &[u8],
 ) -> Result<ResponseBody> {
+    decode(version, frame_flags, opcode, body, None)
+}
+
+/// As [`decode_response`], of a body that can be shared: rows keep a slice of it, not a copy.
+pub fn decode_shared_response(
+    version: ProtocolVersion,
+    frame_flags: u8,
+    opcode: Opcode,
+    body: &Bytes,
+) -> Result<ResponseBody> {
+    decode(version, frame_flags, opcode, body, Some(body))
+}
+
+fn decode(
+    version: ProtocolVersion,
+    frame_flags: u8,
+    opcode: Opcode,
+    body: &[u8],
+    shared: Option<&Bytes>,
+) -> Result<ResponseBody> {
     let mut reader = Reader::new(body);
     let has = |flag: u8| frame_flags & flag != 0;
     let tracing_id = if has(flags::TRACING) { Some(reader.uuid()?) } else { None };
@@ -175,7 +199,7 @@ pub fn decode_response(
         };
         custom_payload.extend(map.iter().map(owned));
     }
-    let response = read_response(&mut reader, version, opcode)?;
+    let response = read_response(&mut reader, version, opcode, shared)?;
     Ok(ResponseBody { tracing_id, warnings, custom_payload, response })
 }
 
@@ -183,6 +207,7 @@ fn read_response(
     reader: &mut Reader<'_>,
     version: ProtocolVersion,
     opcode: Opcode,
+    shared: Option<&Bytes>,
 ) -> Result<Response> {
     let token = |reader: &mut Reader<'_>| -> Result<Option<Vec<u8>>> {
         Ok(reader.bytes_or_null()?.map(<[u8]>::to_vec))
@@ -198,7 +223,7 @@ fn read_response(
             }
             Response::Supported(options)
         }
-        Opcode::Result => Response::Result(ResultBody::read(reader, version)?),
+        Opcode::Result => Response::Result(ResultBody::read(reader, version, shared)?),
         Opcode::Event => Response::Event(Event::read(reader)?),
         Opcode::AuthChallenge => Response::AuthChallenge(token(reader)?),
         Opcode::AuthSuccess => Response::AuthSuccess(token(reader)?),

@@ -4,7 +4,7 @@
 //! them, so it is filled in at the end; a paging state stands before the columns, so it is
 //! inserted at the end, which moves one page's bytes once.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use helenus_platform::codec::{Put, Reader};
 
 use super::metadata::{EncodedColumns, RowsMetadata, bit};
@@ -84,11 +84,12 @@ pub struct Rows {
     pub metadata: RowsMetadata,
     count: usize,
     /// All cells, checked.
-    cells: Vec<u8>,
+    cells: Bytes,
 }
 
 impl Rows {
-    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self> {
+    /// `shared` is what `reader` reads, if it can be shared.
+    pub(super) fn read(reader: &mut Reader<'_>, shared: Option<&Bytes>) -> Result<Self> {
         let metadata = RowsMetadata::read(reader)?;
         let count = reader.u32_be()? as usize;
         let rest = reader.rest();
@@ -101,8 +102,16 @@ impl Rows {
         for _ in 0..count.saturating_mul(columns) {
             reader.bytes_or_null()?;
         }
-        let cells = rest.get(..rest.len() - reader.remaining()).unwrap_or_default().to_vec();
+        let cells = rest.get(..rest.len() - reader.remaining()).unwrap_or_default();
+        let cells =
+            shared.map_or_else(|| Bytes::copy_from_slice(cells), |all| all.slice_ref(cells));
         Ok(Rows { metadata, count, cells })
+    }
+
+    /// The description of the columns, how many rows there are, and their cells as \[bytes\], row
+    /// by row, checked.
+    pub fn into_parts(self) -> (RowsMetadata, usize, Bytes) {
+        (self.metadata, self.count, self.cells)
     }
 
     /// How many rows there are.
