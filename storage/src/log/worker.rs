@@ -62,6 +62,10 @@ pub(crate) struct Worker {
     pub(crate) slow_until: Duration,
     /// An empty buffer for the next group.
     buffer: Vec<u8>,
+    /// A write failed, so what was to be there is missing. Set under the worker's lock: before
+    /// the log's state tells it, somebody else may have taken the lock, and must not write, and
+    /// so acknowledge, what comes after a hole.
+    torn: bool,
 }
 
 impl Worker {
@@ -111,7 +115,8 @@ impl CommitLog {
             // in the order in which their bytes were written.
             Step::Sync(unsynced) => {
                 let right = lock(&self.syncing);
-                drop(worker);
+                // The sync can take long: what was left to this worker meanwhile goes to the other.
+                self.release(worker);
                 self.sync_segments(right, &unsynced)?;
                 Ok(SyncStep::Again)
             }
@@ -204,6 +209,9 @@ impl CommitLog {
 
     /// Writes what is waiting, and moves the written watermark.
     pub(super) fn write(&self, worker: &mut Worker) -> Result<()> {
+        if std::mem::replace(&mut worker.torn, true) {
+            return Err(Error::new(ErrorKind::Closed, "an earlier write of the commit log failed"));
+        }
         let buffer = std::mem::take(&mut worker.buffer);
         let mut groups = lock(&self.tail).take(buffer);
         let durable = self.durable().0;
@@ -224,6 +232,7 @@ impl CommitLog {
             }
             worker.written = group.end();
         }
+        worker.torn = false;
         let Some(last) = groups.pop() else { return Ok(()) };
         worker.noted = durable;
         worker.rested = self.clock.monotonic();
@@ -288,10 +297,12 @@ impl CommitLog {
         let Some(mut group) = lock(&self.tail).note() else { return Ok(()) };
         group.finish(durable);
         let segment = &group.segment;
+        worker.torn = true;
         segment
             .file
             .write_all_at(group.offset(), &group.bytes)
             .map_err(|error| Error::io("writing the commit log", &segment.path, error))?;
+        worker.torn = false;
         worker.written = group.end();
         Ok(())
     }
@@ -300,4 +311,46 @@ impl CommitLog {
 pub(crate) fn failed_before(cause: &Error) -> Error {
     let text = format!("the commit log failed and takes no writes until a restart: {cause}");
     Error::new(ErrorKind::Closed, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use helenus_platform::clock::ManualClock;
+    use helenus_platform::disk::{Disk, FaultyDisk};
+    use helenus_platform::random::SeededRandom;
+
+    use super::super::{Append, Durability, LogOptions};
+    use super::*;
+
+    #[test]
+    fn nothing_is_acknowledged_behind_a_hole_before_the_failure_is_known() {
+        let disk = FaultyDisk::new(1);
+        disk.create_dir_all(Path::new("/log")).unwrap();
+        let options = LogOptions { durability: Durability::PERIODIC, ..LogOptions::default() };
+        let clock = Arc::new(ManualClock::new(1));
+        let random = Arc::new(SeededRandom::new(1));
+        let (log, _) =
+            CommitLog::open(Arc::new(disk.clone()), Path::new("/log"), &options, random, clock)
+                .unwrap();
+        let append = || {
+            let appended = log.append_deferred(&[b"record"], &[], |_| ()).unwrap();
+            let Append::Done(appended) = appended else { panic!("the log is full") };
+            appended.end
+        };
+        let first = append();
+        disk.fail_one_call_after(0, std::io::ErrorKind::Other);
+        log.write_out(first);
+        assert!(log.failed().is_some());
+        assert!(log.written() < first);
+        // As another writer may find it between the failed write and the failure's announcement.
+        lock(&log.tail).state = State::Open;
+        let second = append();
+        log.write_out(second);
+        assert!(log.written() < first);
+        lock(&log.tail).state = State::Open;
+        assert!(log.sync().is_err());
+        assert!(log.durable() < first);
+    }
 }
