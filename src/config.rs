@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use key::distance;
 pub use key::{KEYS, Key, Range};
+pub(crate) use units::parse_duration;
 
 /// When an acknowledged write is safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

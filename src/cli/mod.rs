@@ -2,7 +2,9 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command prints its answer")]
 
 mod admin;
+mod bench;
 mod inspect;
+mod manual;
 mod options;
 mod restore;
 mod serve;
@@ -12,10 +14,31 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{CQL_VERSION, RELEASE_VERSION};
 use options::ServeOptions;
+
+const SERVE_HELP: &str = "Prints one line when it serves. SIGTERM and Ctrl-C stop it cleanly; \
+    log lines go to standard error, for people on a terminal and as JSON otherwise.\n\n\
+    Examples:\n  helenus serve\n  helenus serve --data-dir /var/lib/helenus --listen 0.0.0.0\n  \
+    helenus serve --config helenus.toml --set commit_log.mode=periodic\n  \
+    HELENUS_CACHE_BLOCK_BYTES=1GiB helenus serve";
+
+const BENCH_HELP: &str = "With --rate, a latency counts from the moment at which its request was \
+    due, so a node that stalls is charged for all that waited. One line each second goes to \
+    standard error.\n\n\
+    Examples:\n  helenus bench write --duration 30s\n  \
+    helenus bench mixed --rate 20000 --duration 1m --json\n  \
+    helenus bench read 10.0.0.5:9042 --rows 1000000 --no-populate";
+
+const INSPECT_HELP: &str = "Knows every file by its first bytes: SSTables, commit log segments, \
+    manifests, the metadata log, IDENTITY.\n\n\
+    Examples:\n  helenus inspect helenus-data/IDENTITY\n  \
+    helenus inspect --rows helenus-data/engine/tables/*/*";
+
+const CONFIG_HELP: &str = "Examples:\n  helenus config > helenus.toml\n  \
+    helenus config --config helenus.toml --set commit_log.mode=batch";
 
 const RESTORE_HELP: &str = "Every byte is checked before the directory counts.\n\n\
     Examples:\n  helenus restore helenus-data/snapshots/before-upgrade --data-dir restored\n  \
@@ -34,6 +57,7 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a node (what `helenus` does without a command)
+    #[command(after_help = SERVE_HELP)]
     Serve(ServeOptions),
     /// Talk to a node, or to a data directory, in CQL
     Shell(Box<shell::ShellOptions>),
@@ -48,7 +72,11 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
     },
+    /// Put load on a node over the network, and say what it took
+    #[command(after_help = BENCH_HELP)]
+    Bench(bench::BenchOptions),
     /// Decode files of a data directory, without changing them
+    #[command(after_help = INSPECT_HELP)]
     Inspect {
         /// Files to decode
         #[arg(required = true)]
@@ -58,7 +86,21 @@ enum Command {
         rows: bool,
     },
     /// Print the configuration in force as a file: every key, its meaning, range, default, value
+    #[command(after_help = CONFIG_HELP)]
     Config(ServeOptions),
+    /// Print the manual page (for man -l), of the program or of one of its commands
+    #[command(after_help = "Examples:\n  helenus man | man -l -\n  helenus man flush | man -l -")]
+    Man {
+        /// The command [default: the program with all its commands]
+        command: Option<String>,
+    },
+    /// Print completions for a shell
+    #[command(after_help = "Examples:\n  helenus completions bash > \
+                            /usr/share/bash-completion/completions/helenus")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Print the versions of the program, of CQL and of the protocol
     Version,
 }
@@ -83,6 +125,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Restore { snapshot, data_dir } => {
             restore::run(&snapshot, &data_dir).map(|done| println!("{done}"))
         }
+        Command::Bench(options) => bench::run(&options),
+        Command::Man { command } => manual::page(CommandLine::command(), command.as_deref()),
+        Command::Completions { shell } => manual::completions(CommandLine::command(), shell),
         Command::Inspect { files, rows } => inspect::run(&files, rows),
         Command::Config(options) => match options.config() {
             Ok(config) => {

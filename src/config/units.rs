@@ -50,7 +50,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
 }
 
 /// A duration; only 0 may stand without a unit, because 10 could be anything.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
     }
