@@ -288,6 +288,13 @@ pub const KEYS: &[Key] = &[
         "Size of the commit log past which the tables that its oldest part is kept for are \
          flushed. More makes flushes rarer and a restart after a crash slower."
     ),
+    switch!(
+        "commit_log.skip_damaged",
+        skip_damaged_log,
+        "Start although the commit log is damaged or a part of it is missing, without what cannot \
+         be read. Loses acknowledged writes, each loss named in the log: an operator's last resort, \
+         for one start."
+    ),
     size!(
         "memtable.flush_bytes",
         memtable_flush_bytes,

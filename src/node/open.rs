@@ -10,7 +10,7 @@ use helenus_platform::pool::Pool;
 use helenus_platform::signal::Signal;
 use helenus_storage::log::PERIODIC_PACE_DEFAULT;
 use helenus_storage::model::counter::CounterId;
-use helenus_storage::{Durability, Engine, Options};
+use helenus_storage::{Durability, Engine, ErrorKind, Options, Place};
 
 use super::applier::{EngineApplier, engine_tables};
 use super::snapshots::Snapshots;
@@ -71,9 +71,26 @@ pub enum OpenError {
     /// The metadata log cannot be read.
     #[error("{0}")]
     Metadata(crate::error::Error),
+    /// The commit log is damaged, or a part of it is missing.
+    #[error(
+        "{0}; bring the file back from a copy, or start once with --set \
+         commit_log.skip_damaged=true to go on without what cannot be read"
+    )]
+    LogDamaged(helenus_storage::Error),
     /// The engine's data is damaged or newer.
     #[error("{0}")]
     Engine(helenus_storage::Error),
+}
+
+fn engine_error(error: helenus_storage::Error) -> OpenError {
+    let is_log = match error.place() {
+        Place::File { path, .. } => path.parent().is_some_and(|dir| dir.ends_with("engine/log")),
+        _ => false,
+    };
+    if is_log && error.kind() == ErrorKind::Corrupt {
+        return OpenError::LogDamaged(error);
+    }
+    OpenError::Engine(error)
 }
 
 fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
@@ -120,7 +137,10 @@ impl Node {
         let tables = engine_tables(&metadata.schema());
         let engine =
             Engine::open(options, disk, world.clock.clone(), world.random.clone(), &tables)
-                .map_err(OpenError::Engine)?;
+                .map_err(engine_error)?;
+        for damage in engine.log_damage() {
+            tracing::error!(%damage, "commit_log.skip_damaged: acknowledged writes may be lost");
+        }
 
         let runtime = world.runtime.as_ref();
         let pool = Pool::new(runtime, "helenus-pool", config.fetch_threads, POOL_QUEUE);
@@ -235,6 +255,7 @@ fn engine_options(world: &World, config: &Config, identity: &Identity) -> Option
         memtable_bytes_max: config.memtable_flush_bytes,
         memtable_total_bytes_max: config.memtable_total_bytes,
         block_cache_bytes: config.block_cache_bytes,
+        skip_damaged_log: config.skip_damaged_log,
         fork: world.runtime.clone(),
         ..Options::new(config.data_dir.join("engine"))
     }

@@ -23,14 +23,17 @@ impl Lab {
     }
 
     fn open(&self) -> Result<Node, OpenError> {
+        self.open_with(Config::default())
+    }
+
+    fn open_with(&self, config: Config) -> Result<Node, OpenError> {
         let world = World {
             disk: Arc::new(self.disk.for_process()),
             clock: self.clock.clone(),
             random: Arc::new(SeededRandom::new(1)),
             runtime: Arc::new(self.runtime.clone()),
         };
-        let config =
-            Config { data_dir: "/data".into(), segment_bytes: 1 << 16, ..Config::default() };
+        let config = Config { data_dir: "/data".into(), segment_bytes: 1 << 16, ..config };
         Node::open(world, config)
     }
 
@@ -59,6 +62,25 @@ fn an_identity_is_for_ever_and_an_unclean_stop_starts_a_new_counter_generation()
     let node = lab.open().unwrap();
     assert_eq!(node.identity().tokens, born.tokens);
     assert_eq!(node.identity().counter_generation, born.counter_generation + 1);
+}
+
+#[test]
+fn a_damaged_log_is_refused_with_the_way_past_it() {
+    let lab = Lab::new();
+    let node = lab.open().unwrap();
+    lab.close(node);
+    let log = Path::new("/data/engine/log");
+    let segment = log.join("segment-0000000000000000.log");
+    lab.disk.flip_bit(&segment, 20 * 8).unwrap();
+    for _ in 0..2 {
+        let refusal = lab.open().err().unwrap().to_string();
+        assert!(refusal.contains("segment-0000000000000000.log"), "{refusal}");
+        assert!(refusal.contains("--set commit_log.skip_damaged=true"), "{refusal}");
+    }
+    let node = lab.open_with(Config { skip_damaged_log: true, ..Config::default() }).unwrap();
+    assert_eq!(node.engine().log_damage().len(), 1);
+    lab.close(node);
+    assert!(lab.open().unwrap().engine().log_damage().is_empty());
 }
 
 #[test]

@@ -12,6 +12,7 @@
 //! `segment` (files), `recovery` (what a start finds), `replay` (reading back), `ledger` (which
 //! segments are still needed), `inspect` (for people).
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -45,7 +46,7 @@ pub use replay::{LogRecord, RecordView, Records, Replay, ReplaySegment};
 pub use worker::SyncStep;
 
 use format::RecordHead;
-use ledger::Ledger;
+use ledger::{Ledger, Sealed};
 use segment::SegmentStore;
 use tail::{Placed, Refusal, State, Tail};
 use worker::{Syncing, Worker, failed_before};
@@ -288,17 +289,52 @@ impl CommitLog {
     ///
     /// `covered` is asked for a table and the positions from the start of its first record in
     /// the segment to the end of its last. A table that exists no more is covered.
+    ///
+    /// `release` gets the gaps that there may be from now on, see [`CommitLog::gaps`], before any
+    /// segment goes; if it fails, none does.
     pub fn recycle(
         &self,
         covered: &dyn Fn(TableId, LogPosition, LogPosition) -> bool,
+        release: &dyn Fn(BTreeSet<LogPosition>) -> Result<()>,
     ) -> Result<usize> {
         let _alone = lock(&self.recycling);
         let segments = self.ledger.covered(self.durable().0, covered);
-        for sealed in &segments {
+        if segments.is_empty() {
+            return Ok(0);
+        }
+        // Those of before and after: a crash may come before any segment has gone.
+        let mut gaps = self.gaps();
+        gaps.extend(self.gaps_without(&segments));
+        release(gaps)?;
+        // The last one first: so no segment is ever there of which the one before is gone, other
+        // than those that `release` was told of.
+        for sealed in segments.iter().rev() {
             self.store.retire(&sealed.path, sealed.base, sealed.damaged)?;
             self.ledger.remove(sealed.base);
         }
         Ok(segments.len())
+    }
+
+    /// Where segments began that are not part of the log any more although the segment behind them
+    /// still is. For [`LogOptions::gaps`] of the next start.
+    #[must_use]
+    pub fn gaps(&self) -> BTreeSet<LogPosition> {
+        self.gaps_without(&[])
+    }
+
+    fn gaps_without(&self, gone: &[Sealed]) -> BTreeSet<LogPosition> {
+        let links = {
+            // Under the append lock no segment moves from the tail to the ledger.
+            let tail = lock(&self.tail);
+            let mut links = self.ledger.links();
+            links.extend(tail.segments().map(|segment| (segment.base(), segment.previous())));
+            links
+        };
+        let is_gone = |base: &u64| gone.iter().any(|sealed| sealed.base == *base);
+        let left: BTreeMap<u64, Option<u64>> =
+            links.into_iter().filter(|(base, _)| !is_gone(base)).collect();
+        let named = left.values().flatten();
+        named.filter(|base| !left.contains_key(base)).map(|base| LogPosition(*base)).collect()
     }
 
     /// The tables to flush for the oldest segment to become free, and where it begins.

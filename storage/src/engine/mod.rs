@@ -36,7 +36,7 @@ mod stats;
 mod table;
 mod write;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -210,9 +210,18 @@ impl Shared {
             let oldest = tables.get(&id).map(|table| table.view.load().oldest_unflushed());
             oldest.is_some_and(|oldest| oldest.is_none_or(|oldest| oldest >= end))
         };
-        self.log.recycle(&|id, start, end| state.covers(id, start, end) || is_done(id, end))?;
+        let covered = |id, start, end| state.covers(id, start, end) || is_done(id, end);
+        self.log.recycle(&covered, &|gaps| self.commit_gaps(gaps))?;
         self.note_log_start();
         Ok(())
+    }
+
+    /// Makes durable which segments of the log are not lost but recycled.
+    pub(crate) fn commit_gaps(&self, positions: BTreeSet<LogPosition>) -> Result<()> {
+        if self.manifest.state().log_gaps == positions {
+            return Ok(());
+        }
+        self.commit(vec![Edit::LogGaps { positions }])
     }
 
     /// Notes where the part of the log begins that is still needed.

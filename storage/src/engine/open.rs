@@ -247,12 +247,18 @@ fn open_log(
         skip_corrupt: options.skip_damaged_log,
         min_position: state.last_position(),
         durable_position: state.log_durable,
+        gaps: Some(state.log_gaps.clone()),
         ..LogOptions::default()
     };
     let disk = planted::log_disk(options, disk);
     let opened = CommitLog::open(disk, &path, &log_options, random, clock)?;
     if !state.has_log {
         manifest.commit(&[Edit::LogFounded])?;
+    }
+    let positions = opened.0.gaps();
+    if !positions.is_subset(&state.log_gaps) {
+        // Segments whose loss was passed over must not be missed again.
+        manifest.commit(&[Edit::LogGaps { positions }])?;
     }
     Ok(opened)
 }

@@ -56,7 +56,7 @@ mod present {
             let state = self.manifest.state();
             let covers =
                 |other, start, to| other == table && to <= end || state.covers(other, start, to);
-            self.log.recycle(&covers).map(|_| ())
+            self.log.recycle(&covers, &|gaps| self.commit_gaps(gaps)).map(|_| ())
         }
 
         /// Purges without asking what a tombstone still hides.

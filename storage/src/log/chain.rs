@@ -42,7 +42,8 @@ pub(crate) fn parse_header(bytes: &[u8]) -> Result<SegmentHeader> {
     })?;
     let sound = header.capacity <= SEGMENT_BYTES_MAX
         && header.capacity > (SEGMENT_HEADER_BYTES + GROUP_HEADER_BYTES) as u64
-        && header.base.checked_add(header.capacity).is_some();
+        && header.base.checked_add(header.capacity).is_some()
+        && header.previous <= header.base;
     if sound { Ok(header) } else { Err(Error::corrupt("the segment header contradicts itself")) }
 }
 
@@ -166,6 +167,83 @@ pub(crate) fn check_records(
 
 /// What is wrong with a group whose header tells another number of records than there are.
 pub(crate) const MISCOUNTED: &str = "the group does not hold the records that its header counts";
+
+/// Bytes of a record in which a flipped bit is looked for. Of torn records, one in
+/// `2^32 / (8 * FLIP_BYTES_MAX)` has the checksum of one with a flipped bit: 8 in a million.
+const FLIP_BYTES_MAX: usize = 4096;
+/// What a disk writes as a whole or not at all.
+const SECTOR_BYTES: usize = 512;
+
+/// Where a bit is flipped in the group at `offset`, which does not check: the log position of the
+/// header or record that does with one bit turned back.
+///
+/// A write that was torn lacks whole sectors, or all from some byte on; what stands there instead,
+/// zeros or an earlier life of the file, may differ from what is missing in a single bit. So the
+/// sector of that bit must also hold a checksum of this group that is right, and behind the bit
+/// there must be something other than zeros: then that place was written.
+pub(crate) fn flipped_bit(
+    segment: &SegmentHeader,
+    salt: u32,
+    bytes: &[u8],
+    offset: usize,
+) -> Option<u64> {
+    let position = |at: usize| segment.base + at as u64;
+    let rest = bytes.get(offset..)?;
+    let Ok(header) = GroupHeader::decode(rest, salt, position(offset)) else {
+        let mut head = rest.get(..GROUP_HEADER_BYTES)?.to_vec();
+        let mut end = 0;
+        let at = turned_bit(&mut head, |head| {
+            let decoded = GroupHeader::decode(head, salt, position(offset));
+            decoded.map(|header| end = GROUP_HEADER_BYTES + header.length as usize).is_ok()
+        })?;
+        let is_written = is_vouched_for(offset + at, offset) && goes_on(rest.get(at + 1..end)?);
+        return is_written.then_some(position(offset));
+    };
+    let records = offset + GROUP_HEADER_BYTES;
+    let group = bytes.get(..records.checked_add(header.length as usize)?)?;
+    let checked = check_records(salt, position(records), group.get(records..)?, header.records);
+    let start = usize::try_from(checked.err()?.0 - segment.base).ok()?;
+    let record = group.get(start..)?;
+    let mut part = record.get(..FLIP_BYTES_MAX).unwrap_or(record).to_vec();
+    let mut size = 0;
+    let at = turned_bit(&mut part, |part| {
+        let decoded = RecordRef::decode(part, salt, position(start));
+        decoded.map(|record| size = record.size).is_ok()
+    })?;
+    let next = start + size;
+    let follower = group.get(next..).filter(|rest| !rest.is_empty());
+    let is_sound = |rest: &[u8]| RecordRef::decode(rest, salt, position(next)).is_ok();
+    let witnesses = [Some(offset), Some(start), follower.filter(|r| is_sound(r)).map(|_| next)];
+    let mut witnesses = witnesses.into_iter().flatten();
+    let is_written = witnesses.any(|checksum| is_vouched_for(start + at, checksum))
+        && goes_on(group.get(start + at + 1..)?);
+    is_written.then_some(position(start))
+}
+
+/// The first byte of `bytes` of which one bit can be turned so that all of them check.
+fn turned_bit(bytes: &mut [u8], mut checks: impl FnMut(&[u8]) -> bool) -> Option<usize> {
+    for bit in 0..bytes.len() * 8 {
+        let (at, mask) = (bit / 8, 1 << (bit % 8));
+        bytes.get_mut(at).map(|byte| *byte ^= mask)?;
+        let is_sound = checks(bytes);
+        bytes.get_mut(at).map(|byte| *byte ^= mask)?;
+        if is_sound {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// Whether anything was written to these bytes, for all that is known.
+fn goes_on(bytes: &[u8]) -> bool {
+    bytes.iter().any(|byte| *byte != 0)
+}
+
+/// Whether the byte at `offset` of a file stands in the sector of the checksum at `checksum`.
+fn is_vouched_for(offset: usize, checksum: usize) -> bool {
+    let sector = offset / SECTOR_BYTES;
+    sector == checksum / SECTOR_BYTES && sector == (checksum + 3) / SECTOR_BYTES
+}
 
 /// The log position of the first group behind `from` that does not check; the chain up to it,
 /// and the headers behind it, are known to be intact.

@@ -7,12 +7,11 @@
 //! segment header, 64 bytes, at offset 0
 //!    0   8  magic "HELENLOG"
 //!    8   4  u32 format version, 1
-//!   12   4  u32 zero
-//!   16  16  unique random id of this segment
-//!   32   8  u64 base: log position of offset 0
-//!   40   8  u64 capacity: bytes of log that the segment may hold, this header included
-//!   48   8  i64 microseconds since the Unix epoch when the header was written
-//!   56   4  u32 zero
+//!   12  16  unique random id of this segment
+//!   28   8  u64 base: log position of offset 0
+//!   36   8  u64 capacity: bytes of log that the segment may hold, this header included
+//!   44   8  i64 microseconds since the Unix epoch when the header was written
+//!   52   8  u64 base of the segment that came before in the log; its own base if there was none
 //!   60   4  u32 CRC-32 of bytes 0..60
 //!
 //! groups, one after another from offset 64; each is
@@ -59,6 +58,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) base: u64,
     pub(crate) capacity: u64,
     pub(crate) created_micros: i64,
+    /// Base of the segment before, `base` if there was none.
+    pub(crate) previous: u64,
 }
 
 /// Why the head of a segment was not read.
@@ -75,12 +76,11 @@ impl SegmentHeader {
         let mut out = Vec::with_capacity(SEGMENT_HEADER_BYTES);
         out.put_bytes(&MAGIC);
         out.put_u32_le(VERSION);
-        out.put_u32_le(0);
         out.put_bytes(&self.id);
         out.put_u64_le(self.base);
         out.put_u64_le(self.capacity);
         out.put_i64_le(self.created_micros);
-        out.put_u32_le(0);
+        out.put_u64_le(self.previous);
         let crc = crc32(&out);
         out.put_u32_le(crc);
         debug_assert_eq!(out.len(), SEGMENT_HEADER_BYTES);
@@ -106,7 +106,6 @@ impl SegmentHeader {
         if version != VERSION {
             return Err(HeaderError::Newer(version));
         }
-        reader.skip(4).map_err(short)?;
         let mut id = [0; 16];
         id.copy_from_slice(reader.bytes(16).map_err(short)?);
         Ok(SegmentHeader {
@@ -114,6 +113,7 @@ impl SegmentHeader {
             base: reader.u64_le().map_err(short)?,
             capacity: reader.u64_le().map_err(short)?,
             created_micros: reader.i64_le().map_err(short)?,
+            previous: reader.u64_le().map_err(short)?,
         })
     }
 
@@ -290,7 +290,8 @@ mod tests {
     use super::*;
 
     fn header() -> SegmentHeader {
-        SegmentHeader { id: [7; 16], base: 1 << 40, capacity: 4096, created_micros: -3 }
+        let (base, previous) = (1 << 40, 1 << 39);
+        SegmentHeader { id: [7; 16], base, capacity: 4096, created_micros: -3, previous }
     }
 
     #[test]

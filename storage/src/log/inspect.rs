@@ -24,11 +24,12 @@ pub fn inspect(disk: &dyn Disk, path: &Path, line: &mut dyn FnMut(&str)) -> Resu
     let header = parse_header(&bytes).map_err(|error| error.at_file(path, Some(0)))?;
     let salt = header.salt();
     line(&format!(
-        "segment id {} salt {salt:08x} base {} capacity {} created {} µs",
+        "segment id {} salt {salt:08x} base {} capacity {} created {} µs, after {}",
         hex(&header.id),
         header.base,
         header.capacity,
-        header.created_micros
+        header.created_micros,
+        header.previous
     ));
     bytes.truncate(usize::try_from(header.capacity).unwrap_or(0));
     groups(&header, salt, &bytes, line);

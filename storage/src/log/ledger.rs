@@ -21,6 +21,8 @@ pub(crate) fn touch(dirty: &mut Dirty, tables: &[TableId], start: u64, end: u64)
 #[derive(Debug, Clone)]
 pub(crate) struct Sealed {
     pub(crate) base: u64,
+    /// Base of the segment before, if there was one.
+    pub(crate) previous: Option<u64>,
     pub(crate) path: PathBuf,
     /// Log position behind its last byte in use.
     pub(crate) end: u64,
@@ -72,6 +74,11 @@ impl Ledger {
             sealed.end <= durable && sealed.dirty.as_ref().is_some_and(all)
         });
         candidates
+    }
+
+    /// Bases of all segments, each with that of the one before.
+    pub(crate) fn links(&self) -> Vec<(u64, Option<u64>)> {
+        self.lock().iter().map(|sealed| (sealed.base, sealed.previous)).collect()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,5 +1,6 @@
 //! How a commit log is configured.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -84,6 +85,10 @@ pub struct LogOptions {
     /// Something outside the log remembers that it was durable up to here: a log that ends
     /// before has lost a segment, and damage before is no torn tail.
     pub durable_position: LogPosition,
+    /// Where segments began that are gone for good, as `CommitLog::recycle` told before they
+    /// went: every other segment that is missing between two that are there has been lost.
+    /// Without it, segments may be missing.
+    pub gaps: Option<BTreeSet<LogPosition>>,
 }
 
 impl Default for LogOptions {
@@ -96,6 +101,7 @@ impl Default for LogOptions {
             skip_corrupt: false,
             min_position: LogPosition::START,
             durable_position: LogPosition::START,
+            gaps: None,
         }
     }
 }

@@ -9,9 +9,14 @@
 //! The decision is then made durable, in an order that lets the next start come to the same one
 //! wherever this one is interrupted:
 //! 1. a fresh segment is created, so that its base, above every position ever given out, is kept;
-//! 2. segments behind the torn tail are retired;
+//! 2. segments behind the torn tail are retired, the last one first, so that none is left whose
+//!    predecessor is gone;
 //! 3. what is kept above D is synced: it may so far be in the system's cache only;
 //! 4. the torn segment is sealed there, and what stood behind is cut off.
+//!
+//! Two things are told from a torn tail although they stand above D: a group in which one bit is
+//! turned, which no torn write looks like (`chain::flipped_bit`); and a segment that another one
+//! names as the one before it, and that is not there although nobody has recycled it.
 //!
 //! A segment has its full length before it has its name, so one that is shorter and not sealed
 //! was cut short by something else: that is corruption wherever D is.
@@ -19,13 +24,15 @@
 //! No record of an earlier run is touched, and none is added to an old segment.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::chain::{Chain, first_torn_group, load, open_segment, walk};
+use super::chain::{Chain, first_torn_group, flipped_bit, load, open_segment, walk};
 use super::format::GroupHeader;
 use super::options::LogOptions;
 use super::segment::{Segment, SegmentStore, segment_name};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::LogPosition;
 
 /// A segment that is part of the log, up to `end`.
 pub(crate) struct Kept {
@@ -61,7 +68,7 @@ struct Verdict {
 pub(crate) fn recover(store: &SegmentStore, options: &LogOptions) -> Result<Recovered> {
     let mut skipped = Vec::new();
     let mut found = Vec::new();
-    let mut bytes = Vec::new();
+    let (mut bytes, mut unreadable) = (Vec::new(), BTreeSet::new());
     let mut next_base = options.min_position.0;
     for base in store.scan()? {
         match open_segment(store, base) {
@@ -78,8 +85,15 @@ pub(crate) fn recover(store: &SegmentStore, options: &LogOptions) -> Result<Reco
                 next_base = next_base.max(base.saturating_add(options.segment_bytes));
                 store.retire(&store.dir.join(segment_name(base)), base, true)?;
                 skipped.push(error);
+                unreadable.insert(base);
             }
         }
+    }
+    for error in lost(store, options, &found, &unreadable) {
+        if !options.skip_corrupt {
+            return Err(error);
+        }
+        skipped.push(error);
     }
     let told = found.iter().map(|found| found.chain.durable).max().unwrap_or(0);
     let end = found.iter().map(|found| found.chain.end).max().unwrap_or(0);
@@ -93,8 +107,9 @@ pub(crate) fn recover(store: &SegmentStore, options: &LogOptions) -> Result<Reco
         return Err(Error::corrupt(what).at_file(last, None));
     }
     let verdict = judge(found, durable, options.skip_corrupt, &mut skipped)?;
-    let active = store.create(next_base, options.segment_bytes)?;
-    for segment in &verdict.dropped {
+    let last = verdict.kept.last().map(|kept| kept.segment.base());
+    let active = store.create(next_base, options.segment_bytes, last)?;
+    for segment in verdict.dropped.iter().rev() {
         store.retire(&segment.path, segment.base(), false)?;
     }
     for kept in verdict.kept.iter().filter(|kept| kept.end > durable) {
@@ -104,6 +119,27 @@ pub(crate) fn recover(store: &SegmentStore, options: &LogOptions) -> Result<Reco
         seal(segment, *end)?;
     }
     Ok(Recovered { active, kept: verdict.kept, skipped })
+}
+
+/// The segments that others name as the ones before them, and that are not there without having
+/// been recycled.
+fn lost(
+    store: &SegmentStore,
+    options: &LogOptions,
+    found: &[Found],
+    unreadable: &BTreeSet<u64>,
+) -> Vec<Error> {
+    let Some(gaps) = &options.gaps else { return Vec::new() };
+    let there: BTreeSet<u64> = found.iter().map(|found| found.segment.base()).collect();
+    let named = found.iter().filter_map(|found| found.segment.previous());
+    let is_lost = |base: &u64| {
+        !there.contains(base) && !unreadable.contains(base) && !gaps.contains(&LogPosition(*base))
+    };
+    let missing = |base| {
+        let what = "a commit log segment is missing: the one behind it is there";
+        Error::corrupt(what).at_file(&store.dir.join(segment_name(base)), None)
+    };
+    named.filter(is_lost).map(missing).collect()
 }
 
 fn judge(
@@ -141,6 +177,17 @@ fn judge(
         }
         if !chain.sealed || ended {
             ended = true;
+            load(&segment, &mut bytes)?;
+            let offset = usize::try_from(end - segment.base()).unwrap_or(usize::MAX);
+            if let Some(at) = flipped_bit(&segment.header, segment.salt, &bytes, offset) {
+                let what =
+                    "a bit is flipped in what was written last; what stands behind it is lost";
+                let error = segment.corrupt(what, at);
+                if !skip_corrupt {
+                    return Err(error);
+                }
+                skipped.push(error);
+            }
             if end == segment.first() {
                 verdict.dropped.push(segment);
                 continue;

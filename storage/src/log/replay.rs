@@ -56,6 +56,7 @@ impl Replay {
         let register = |Kept { segment, end }| {
             ledger.push(Sealed {
                 base: segment.base(),
+                previous: segment.previous(),
                 path: segment.path.clone(),
                 end,
                 dirty: None,

@@ -68,6 +68,11 @@ impl Segment {
         self.header.base + SEGMENT_HEADER_BYTES as u64
     }
 
+    /// Base of the segment before this one, if there was one.
+    pub(crate) fn previous(&self) -> Option<u64> {
+        (self.header.previous != self.header.base).then_some(self.header.previous)
+    }
+
     /// An error at a log position inside this segment.
     pub(crate) fn corrupt(&self, what: &'static str, position: u64) -> Error {
         let offset = position.saturating_sub(self.base());
@@ -132,12 +137,23 @@ impl SegmentStore {
         Ok(bases)
     }
 
-    /// Makes the segment that begins at `base`. When this returns, it survives a power cut.
-    pub(crate) fn create(&self, base: u64, capacity: u64) -> Result<Arc<Segment>> {
+    /// Makes the segment that begins at `base`, after the one that begins at `previous`, if there
+    /// is one. When this returns, it survives a power cut.
+    pub(crate) fn create(
+        &self,
+        base: u64,
+        capacity: u64,
+        previous: Option<u64>,
+    ) -> Result<Arc<Segment>> {
         let reused = self.spares().pop_first();
         let fresh = reused.is_none();
         let name = reused.unwrap_or_else(|| spare_name(base));
-        let made = self.make(&name, fresh, base, capacity);
+        let mut id = [0; 16];
+        self.random.fill(&mut id);
+        let created_micros = self.clock.wall_micros();
+        let previous = previous.unwrap_or(base);
+        let header = SegmentHeader { id, base, capacity, created_micros, previous };
+        let made = self.make(&name, fresh, header);
         if made.is_err() {
             // The file may exist half-made: the next attempt, or the next start, takes it up.
             let exists = self.disk.exists(&self.dir.join(&name)).unwrap_or(true);
@@ -148,15 +164,12 @@ impl SegmentStore {
         made
     }
 
-    fn make(&self, name: &str, fresh: bool, base: u64, capacity: u64) -> Result<Arc<Segment>> {
+    fn make(&self, name: &str, fresh: bool, header: SegmentHeader) -> Result<Arc<Segment>> {
+        let SegmentHeader { base, capacity, .. } = header;
         let spare = self.dir.join(name);
         let path = self.dir.join(segment_name(base));
         let opened = if fresh { self.disk.create(&spare) } else { self.disk.open_write(&spare) };
         let file = opened.map_err(self.failed("creating a commit log segment", &spare))?;
-        let mut id = [0; 16];
-        self.random.fill(&mut id);
-        let created_micros = self.clock.wall_micros();
-        let header = SegmentHeader { id, base, capacity, created_micros };
         let prepared = file
             .len()
             .and_then(|len| if len > capacity { file.set_len(capacity) } else { Ok(()) })

@@ -153,6 +153,11 @@ impl Tail {
         &self.active
     }
 
+    /// The active segment, and the next one if there is one.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = &Segment> {
+        std::iter::once(&*self.active).chain(self.next.as_deref())
+    }
+
     /// Adds a record.
     pub(crate) fn append(
         &mut self,
@@ -221,6 +226,7 @@ impl Tail {
         self.advance(GROUP_HEADER_BYTES);
         ledger.push(Sealed {
             base: self.active.base(),
+            previous: self.active.previous(),
             path: self.active.path.clone(),
             end: self.position,
             dirty: Some(std::mem::take(&mut self.dirty)),

@@ -272,14 +272,14 @@ impl CommitLog {
     /// Makes the segment after the active one, if there is none yet. A full disk is not the end:
     /// appending goes on while the active segment has room.
     fn prepare_next(&self, worker: &mut Worker, now: Duration) -> Result<()> {
-        let base = {
+        let (base, previous) = {
             let tail = lock(&self.tail);
             if !tail.glance().needs_next || now < worker.retry_at {
                 return Ok(());
             }
-            tail.active().limit()
+            (tail.active().limit(), tail.active().base())
         };
-        match self.store.create(base, self.segment_bytes) {
+        match self.store.create(base, self.segment_bytes, Some(previous)) {
             Ok(segment) => lock(&self.tail).set_next(Ok(segment)),
             Err(error) if error.kind() == ErrorKind::DiskFull => {
                 worker.retry_at = now + RETRY_AFTER;

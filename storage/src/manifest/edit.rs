@@ -16,10 +16,12 @@
 //! | 10 | log founded | nothing: the commit log has been begun, so it must be there |
 //! | 11 | log durable | position up to which the commit log was durable, so must still be |
 //! | 12 | log closed | count, then each: length, name: files that the log must find when opened |
+//! | 13 | log gaps | count, then each: position at which a recycled segment of the log began |
 //!
 //! Worked example, kind 7 for table 3 and positions 0 to 300: `07 03 00 ac 02`.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use helenus_platform::codec::{CodecError, Put, Reader};
@@ -41,6 +43,7 @@ pub(crate) enum Edit {
     LogFounded,
     LogDurable { position: LogPosition },
     LogClosed { files: Vec<String> },
+    LogGaps { positions: BTreeSet<LogPosition> },
 }
 
 const INSTANCE: u8 = 1;
@@ -55,6 +58,7 @@ const TIME: u8 = 9;
 const LOG_FOUNDED: u8 = 10;
 const LOG_DURABLE: u8 = 11;
 const LOG_CLOSED: u8 = 12;
+const LOG_GAPS: u8 = 13;
 /// No file name of the log is longer.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -99,6 +103,10 @@ impl Edit {
             Edit::LogClosed { files } => {
                 put(out, LOG_CLOSED, &[files.len() as u64]);
                 files.iter().for_each(|name| out.put_bytes_varint(name.as_bytes()));
+            }
+            Edit::LogGaps { positions } => {
+                put(out, LOG_GAPS, &[positions.len() as u64]);
+                positions.iter().for_each(|position| out.put_varint(position.0));
             }
         }
     }
@@ -146,6 +154,14 @@ impl Edit {
                 let names = (0..count).map(|_| name(from));
                 Edit::LogClosed { files: names.collect::<Result<_, _>>()? }
             }
+            LOG_GAPS => {
+                let count = from.varint()?;
+                if count > from.remaining() as u64 {
+                    return Err(from.error("more log positions than bytes"));
+                }
+                let positions = (0..count).map(|_| position(from));
+                Edit::LogGaps { positions: positions.collect::<Result<_, _>>()? }
+            }
             _ => return Err(from.error("unknown kind of manifest edit")),
         })
     }
@@ -183,6 +199,10 @@ impl fmt::Display for Edit {
                 write!(f, "the commit log is durable up to {}", position.0)
             }
             Edit::LogClosed { files } => write!(f, "the commit log is closed with {files:?}"),
+            Edit::LogGaps { positions } => {
+                let positions: Vec<u64> = positions.iter().map(|position| position.0).collect();
+                write!(f, "the commit log has let go of its segments at {positions:?}")
+            }
         }
     }
 }
@@ -235,6 +255,7 @@ mod tests {
             Edit::LogFounded,
             Edit::LogDurable { position },
             Edit::LogClosed { files: vec!["segment-1.log".to_owned(), String::new()] },
+            Edit::LogGaps { positions: BTreeSet::from([LogPosition(0), position]) },
         ]
     }
 

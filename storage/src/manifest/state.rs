@@ -1,6 +1,6 @@
 //! What the manifest says: the fold over all its edits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::edit::Edit;
 use super::intervals::IntervalSet;
@@ -21,6 +21,8 @@ pub(crate) struct State {
     pub(crate) log_durable: LogPosition,
     /// Files that the commit log had when it was closed; empty since it was opened.
     pub(crate) log_files: Vec<String>,
+    /// Where segments of the commit log began that were recycled, and may still be named by others.
+    pub(crate) log_gaps: BTreeSet<LogPosition>,
     /// Tables that exist.
     pub(crate) tables: BTreeMap<TableId, TableState>,
     /// Tables that existed, and where in the log they ended.
@@ -87,6 +89,7 @@ impl State {
             Edit::Time { seconds } => self.time = self.time.max(*seconds),
             Edit::LogFounded => self.has_log = true,
             Edit::LogClosed { files } => self.log_files.clone_from(files),
+            Edit::LogGaps { positions } => self.log_gaps.clone_from(positions),
             Edit::LogDurable { position } => self.log_durable = self.log_durable.max(*position),
         }
         Ok(())
@@ -107,6 +110,7 @@ impl State {
             edits.push(Edit::LogFounded);
             edits.push(Edit::LogDurable { position: self.log_durable });
             edits.push(Edit::LogClosed { files: self.log_files.clone() });
+            edits.push(Edit::LogGaps { positions: self.log_gaps.clone() });
         }
         for (&table, state) in &self.tables {
             let (keyspace, position) = (state.keyspace, state.created);
@@ -176,6 +180,7 @@ mod tests {
             Edit::LogFounded,
             Edit::LogDurable { position: LogPosition(4711) },
             Edit::LogClosed { files: vec!["segment".to_owned()] },
+            Edit::LogGaps { positions: BTreeSet::from([LogPosition(3)]) },
             create(),
             add(1),
             add(2),

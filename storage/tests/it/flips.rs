@@ -82,7 +82,13 @@ fn a_flipped_bit_is_named_or_harmless() {
 
 #[test]
 fn a_missing_file_is_named() {
-    let script = directory(true);
+    for closed in [true, false] {
+        without_each_file(closed);
+    }
+}
+
+fn without_each_file(closed: bool) {
+    let script = directory(closed);
     let expected = rows(&mut copy(&script.db, 4)).unwrap();
     let mut noticed = 0;
     for (path, _) in script.db.files() {

@@ -244,7 +244,7 @@ fn covered_segments_are_recycled_and_others_stay() {
         rig.settle();
     }
     let segments = rig.log.stats().segments;
-    assert_eq!(rig.log.recycle(&|_, _, _| false).unwrap(), 0);
+    assert_eq!(rig.log.recycle(&|_, _, _| false, &|_| Ok(())).unwrap(), 0);
     assert_eq!(rig.log.oldest_dirty().unwrap().1, [TableId(1), TableId(2)]);
     // Table 1 is flushed; table 2 holds only the first segment back.
     let flushed = rig.log.with_lock(|tail| tail);
@@ -252,11 +252,11 @@ fn covered_segments_are_recycled_and_others_stay() {
         assert!(start < end && end <= flushed);
         table == TableId(1)
     };
-    assert_eq!(rig.log.recycle(&covered).unwrap() as u64, segments - 2);
+    assert_eq!(rig.log.recycle(&covered, &|_| Ok(())).unwrap() as u64, segments - 2);
     assert_eq!(rig.log.stats().segments, 2);
     let interval =
         |table, start, end| table == TableId(1) || (start, end) == (cold.start, cold.end);
-    assert_eq!(rig.log.recycle(&interval).unwrap(), 1);
+    assert_eq!(rig.log.recycle(&interval, &|_| Ok(())).unwrap(), 1);
     rig.log.close().unwrap();
     let left = reread(&disk, &small()).unwrap();
     assert!(left.iter().all(|mutation| mutation == &[1; 500]));
@@ -273,9 +273,9 @@ fn a_segment_that_is_not_durable_yet_is_not_recycled() {
         rig.append(&[1; 500], 1);
     }
     assert_eq!(rig.log.stats().segments, 2);
-    assert_eq!(rig.log.recycle(&|_, _, _| true).unwrap(), 0);
+    assert_eq!(rig.log.recycle(&|_, _, _| true, &|_| Ok(())).unwrap(), 0);
     rig.settle();
-    assert_eq!(rig.log.recycle(&|_, _, _| true).unwrap(), 1);
+    assert_eq!(rig.log.recycle(&|_, _, _| true, &|_| Ok(())).unwrap(), 1);
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn a_recycled_file_never_shows_its_earlier_life() {
         assert_eq!(records(replay).unwrap().len(), expected.len());
         expected.clear();
         rig.settle();
-        assert!(rig.log.recycle(&|_, _, _| true).unwrap() > 0 || round == 0);
+        assert!(rig.log.recycle(&|_, _, _| true, &|_| Ok(())).unwrap() > 0 || round == 0);
         for i in 0..(round % 5 + 1) * 4 {
             rig.append(&[round, i], 1);
             expected.push(vec![round, i]);
@@ -305,13 +305,13 @@ fn segments_of_earlier_runs_are_recycled_after_their_replay() {
     let appended = rig.append(b"x", 5);
     rig.log.close().unwrap();
     let (rig, replay) = Rig::open(&disk, &small()).unwrap();
-    assert_eq!(rig.log.recycle(&|_, _, _| true).unwrap(), 0, "not replayed yet");
+    assert_eq!(rig.log.recycle(&|_, _, _| true, &|_| Ok(())).unwrap(), 0, "not replayed yet");
     records(replay).unwrap();
     let interval = |table, start, end| {
         assert_eq!((table, start, end), (TableId(5), appended.start, appended.end));
         true
     };
-    assert_eq!(rig.log.recycle(&interval).unwrap(), 1);
+    assert_eq!(rig.log.recycle(&interval, &|_| Ok(())).unwrap(), 1);
     drop(rig);
     assert!(reread(&disk, &small()).unwrap().is_empty());
 }
@@ -360,7 +360,7 @@ fn segments_of_another_size_are_read_and_reused() {
         let (rig, replay) = Rig::open(&disk, &options).unwrap();
         assert_eq!(records(replay).unwrap().len(), if round == 0 { 0 } else { 40 });
         rig.settle();
-        rig.log.recycle(&|_, _, _| true).unwrap();
+        rig.log.recycle(&|_, _, _| true, &|_| Ok(())).unwrap();
         for _ in 0..40 {
             rig.append(&[7; 300], 1);
             rig.settle();

@@ -150,7 +150,7 @@ fn many_writers_and_one_worker_lose_nothing_in_any_mode() {
         for numbers in numbers(replayed.into_iter().flatten()) {
             assert_eq!(numbers, in_order, "{durability:?}");
         }
-        assert!(log.recycle(&|_, _, _| true).unwrap() > 5);
+        assert!(log.recycle(&|_, _, _| true, &|_| Ok(())).unwrap() > 5);
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use helenus_platform::disk::{CutOptions, Disk};
 use helenus_platform::fork::{Drawn, ForkJoin, InTurn, Threads};
 use helenus_storage::model::{Deletion, PartitionBound};
-use helenus_storage::{Options, Partitions, ReadCommand, TableOptions};
+use helenus_storage::{ErrorKind, JobKind, Options, Partitions, ReadCommand, TableOptions};
 
 use crate::collect::{Cuts, PartitionOut, read};
 use crate::harness::{Db, small_options};
@@ -188,4 +188,46 @@ fn damage_is_passed_over_once() {
     assert!(db.engine().log_damage().is_empty());
     let is_kept = |(path, _): &(PathBuf, u64)| path.to_string_lossy().contains("damaged-");
     assert!(db.files().iter().any(is_kept), "the damaged segment was not kept as evidence");
+}
+
+#[test]
+fn a_segment_lost_from_a_killed_log_is_missed() {
+    let log = logged(4000, false);
+    let files = segments(&log);
+    // The last one was prepared, and nothing was written to it yet.
+    for path in &files[..files.len() - 1] {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut db = copy(&log, 1, Arc::new(InTurn));
+        db.disk.remove(path).unwrap();
+        let error = db.open().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains(&name), "{name}: {error}");
+        db.options.skip_damaged_log = true;
+        db.open().unwrap();
+        let skipped = db.engine().log_damage();
+        assert!(skipped.len() == 1 && skipped[0].to_string().contains(&name), "{skipped:?}");
+        // What was passed over once is not missed again.
+        db.options.skip_damaged_log = false;
+        db.crash();
+        let replayed = db.engine().metrics().replayed_records.get();
+        assert!((3000..4000).contains(&replayed), "{replayed} records");
+    }
+}
+
+#[test]
+fn recycled_segments_are_not_missed() {
+    let mut log = logged(4000, false);
+    log.options.log_bytes_max = 100 << 10;
+    log.open().unwrap();
+    for n in 0..4000 {
+        // Flushes let go of segments in between; a table that is not flushed keeps others.
+        log.write(&[&put((n % 7) as u8, n, 100, 1 << 40)]).unwrap();
+        if n % 500 == 0 {
+            log.run_jobs(JobKind::Flush).unwrap();
+        }
+        if n % 700 == 0 {
+            log.crash();
+        }
+    }
+    assert!(segments(&log).len() < 12, "nothing was recycled");
 }
