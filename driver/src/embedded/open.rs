@@ -64,6 +64,9 @@ pub(crate) fn open_memory() -> Result<Embedded> {
         memtable_total_bytes: 64 << 20,
         block_cache_bytes: 1 << 20,
         fetch_threads: 1,
+        // Nobody could go back to it; and taking one waits for a flush on a thread that others
+        // share here.
+        auto_snapshot: false,
         ..Config::default()
     };
     open_here(MemoryDisk::new(), config, world, runtime)
