@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::runtime::Runtime;
@@ -40,6 +41,10 @@ struct Queue {
 }
 
 struct Shared {
+    workers: usize,
+    active: AtomicU64,
+    completed: AtomicU64,
+    refused: AtomicU64,
     capacity: usize,
     queue: Mutex<Queue>,
     filled: Signal,
@@ -58,12 +63,32 @@ impl Shared {
                 (queue.waiting.pop_front(), queue.closed)
             };
             match work {
-                Some(work) => work(),
+                Some(work) => {
+                    self.active.fetch_add(1, Ordering::Relaxed);
+                    work();
+                    self.active.fetch_sub(1, Ordering::Relaxed);
+                    self.completed.fetch_add(1, Ordering::Relaxed);
+                }
                 None if closed => return,
                 None => self.filled.wait_past(epoch).await,
             }
         }
     }
+}
+
+/// Figures of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolFigures {
+    /// Its workers.
+    pub workers: usize,
+    /// Pieces of work that wait.
+    pub waiting: usize,
+    /// Pieces that are being done.
+    pub active: u64,
+    /// Pieces that were done.
+    pub completed: u64,
+    /// Pieces that were refused because too many waited.
+    pub refused: u64,
 }
 
 /// Workers that take work from one queue, in order. Dropping it lets them finish what waits.
@@ -81,12 +106,33 @@ impl Pool {
     /// Starts `workers` of them (at least one) with room for `capacity` pieces of waiting work.
     pub fn new(runtime: &dyn Runtime, name: &'static str, workers: usize, capacity: usize) -> Self {
         let queue = Mutex::new(Queue::default());
-        let shared = Arc::new(Shared { capacity, queue, filled: Signal::new() });
-        for _ in 0..workers.max(1) {
+        let workers = workers.max(1);
+        let shared = Arc::new(Shared {
+            workers,
+            active: AtomicU64::new(0),
+            completed: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+            capacity,
+            queue,
+            filled: Signal::new(),
+        });
+        for _ in 0..workers {
             let shared = shared.clone();
             runtime.spawn_worker(name, Box::pin(async move { shared.serve().await }));
         }
         Self { shared }
+    }
+
+    /// What it does now and has done.
+    pub fn figures(&self) -> PoolFigures {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        PoolFigures {
+            workers: self.shared.workers,
+            waiting: self.shared.lock().waiting.len(),
+            active: count(&self.shared.active),
+            completed: count(&self.shared.completed),
+            refused: count(&self.shared.refused),
+        }
     }
 
     /// Runs `work` on a worker and waits for what it returns. Dropping the future does not stop
@@ -113,6 +159,7 @@ impl Pool {
                 return Err(PoolError::Closed);
             }
             if queue.waiting.len() >= self.shared.capacity {
+                self.shared.refused.fetch_add(1, Ordering::Relaxed);
                 return Err(PoolError::Full);
             }
             queue.waiting.push_back(boxed);

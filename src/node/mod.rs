@@ -40,7 +40,7 @@ use crate::cluster::metadata::Metadata;
 use crate::config::Config;
 use crate::coordinator::Timestamps;
 use crate::query::Services;
-use crate::server::EventHub;
+use crate::server::{Clients, EventHub};
 use crate::telemetry::Traces;
 
 use snapshots::Snapshots;
@@ -84,9 +84,10 @@ struct Shared {
     opened_at: Duration,
     // Synchronised by themselves.
     services: Services,
-    statements: StatementCache,
+    statements: Arc<StatementCache>,
+    clients: Arc<Clients>,
     snapshots: Arc<Snapshots>,
-    pool: Pool,
+    pool: Arc<Pool>,
     events: Arc<EventHub>,
     traces: Arc<Traces>,
     stopping: AtomicBool,

@@ -23,7 +23,7 @@ use crate::cluster::metadata_log::MetadataLogError;
 use crate::config::{Config, DurabilityMode};
 use crate::coordinator::{PartitionLocks, Timestamps};
 use crate::query::Services;
-use crate::server::EventHub;
+use crate::server::{Clients, EventHub};
 use crate::telemetry::Traces;
 
 /// Names that an interrupted founding may leave behind.
@@ -144,6 +144,7 @@ impl Node {
 
         let runtime = world.runtime.as_ref();
         let pool = Pool::new(runtime, "helenus-pool", config.fetch_threads, POOL_QUEUE);
+        let pool = Arc::new(pool);
         let identity = Arc::new(Mutex::new(identity));
         let snapshots = Arc::new(Snapshots {
             disk: world.disk.clone(),
@@ -156,16 +157,22 @@ impl Node {
         let auto_snapshots = config.auto_snapshot.then(|| snapshots.clone());
         let applier = Arc::new(EngineApplier { engine: engine.clone(), auto_snapshots });
         let traces = Arc::new(Traces::new(world.clock.clone()));
+        let statements = Arc::new(StatementCache::new(config.prepared_statements_bytes));
+        let clients = Clients::new();
         let views = LiveViews {
             config: config.clone(),
             identity: identity.clone(),
             engine,
             traces: traces.clone(),
+            statements: statements.clone(),
+            clients: clients.clone(),
+            pool: pool.clone(),
         };
         let node = Node {
             shared: Arc::new(Shared {
                 services: services(&world, metadata, applier, views, floor),
-                statements: StatementCache::new(config.prepared_statements_bytes),
+                statements,
+                clients,
                 config,
                 world,
                 dir,

@@ -50,6 +50,7 @@ impl Node {
         let services = Services {
             handler: Arc::new(self.clone()),
             events: self.events().clone(),
+            clients: self.shared.clients.clone(),
             limits: Arc::new(limits),
             metrics: Arc::new(ServerMetrics::new(&registry)),
             clock: self.world().clock.clone(),

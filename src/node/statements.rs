@@ -41,6 +41,11 @@ impl StatementCache {
         self.statements.insert(prepared.id, prepared);
     }
 
+    /// All that are kept, in any order.
+    pub(super) fn all(&self) -> Vec<Arc<Prepared>> {
+        self.statements.iter().map(|(_, prepared)| prepared).collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.statements.len()
     }

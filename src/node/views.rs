@@ -3,25 +3,29 @@
 //! A row is its values in the order of the table's columns: partition key, clustering key, then
 //! the others by name.
 
+mod clients;
+mod figures;
+mod traces;
+
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use cql_lite::types::functions::time::timeuuid_at;
+use helenus_platform::pool::Pool;
 use helenus_storage::Engine;
 use helenus_storage::model::PartitionKey;
 
+use super::statements::StatementCache;
 use crate::cluster::identity::Identity;
 use crate::config::Config;
 use crate::error::Result;
 use crate::query::source::{ViewRow, Views};
 use crate::schema::system::rows as schema_rows;
-use crate::schema::system::values::{Cell, bigint, inet, int, map, text, texts, uuid};
+use crate::schema::system::values::{Cell, bigint, inet, int, text, texts, uuid};
 use crate::schema::{Schema, Table, TableSource};
-use crate::telemetry::{Trace, Traces};
+use crate::server::Clients;
+use crate::telemetry::Traces;
 use crate::{CQL_VERSION, NATIVE_PROTOCOL_VERSION, PARTITIONER, RELEASE_VERSION};
 
-const MEBIBYTE: u64 = 1 << 20;
 /// The port that other nodes would use.
 const STORAGE_PORT: i32 = 7000;
 
@@ -31,6 +35,9 @@ pub(super) struct LiveViews {
     pub(super) identity: Arc<Mutex<Identity>>,
     pub(super) engine: Engine,
     pub(super) traces: Arc<Traces>,
+    pub(super) statements: Arc<StatementCache>,
+    pub(super) clients: Arc<Clients>,
+    pub(super) pool: Arc<Pool>,
 }
 
 impl Views for LiveViews {
@@ -40,7 +47,9 @@ impl Views for LiveViews {
         table: &Table,
         keys: Option<&[PartitionKey]>,
     ) -> Result<Vec<ViewRow>> {
-        if let Some(rows) = schema_rows::rows(schema, &table.keyspace, &table.name) {
+        let names: Option<Vec<&[u8]>> = keys.map(|keys| keys.iter().map(|k| &*k.key).collect());
+        let wanted = names.as_deref();
+        if let Some(rows) = schema_rows::rows(schema, &table.keyspace, &table.name, wanted) {
             return Ok(rows);
         }
         Ok(match (table.keyspace.as_str(), table.name.as_str()) {
@@ -52,7 +61,23 @@ impl Views for LiveViews {
             ("system_views", "settings") => {
                 self.config.settings().map(|(name, value)| vec![text(name), text(value)]).collect()
             }
+            ("system", "prepared_statements") => self.prepared_statements(),
+            ("system_views", "clients") => self.clients(),
+            ("system_views", "caches") => self.caches(),
+            ("system_views", "thread_pools") => self.thread_pools(),
+            ("system_views", "sstable_tasks") => self.sstable_tasks(schema),
             ("system_views", "disk_usage") => self.disk_usage(schema),
+            ("system_views", "max_partition_size") => self.max_partition_size(schema),
+            ("system_views", "local_read_latency" | "coordinator_read_latency") => {
+                self.latency(schema, |stats| Some(stats.reads))
+            }
+            ("system_views", "local_write_latency" | "coordinator_write_latency") => {
+                self.latency(schema, |stats| Some(stats.writes))
+            }
+            ("system_views", "local_scan_latency" | "coordinator_scan_latency") => {
+                self.latency(schema, |_| None)
+            }
+            ("system_views", "system_properties") => system_properties(),
             ("system_views", "helenus") => self.versions(),
             _ => Vec::new(),
         })
@@ -126,76 +151,15 @@ impl LiveViews {
         rows
     }
 
-    fn disk_usage(&self, schema: &Schema) -> Vec<Vec<Cell>> {
-        let stored = schema.tables().values().filter(|table| table.source == TableSource::Stored);
-        stored
-            .filter_map(|table| {
-                let bytes = self.engine.table_stats(table.id)?.sstable_bytes;
-                let mebibytes = bigint(signed(bytes.div_ceil(MEBIBYTE)));
-                Some(vec![text(&table.keyspace), text(&table.name), mebibytes])
-            })
-            .collect()
-    }
-
-    /// The traces whose ids are wanted.
-    fn traces(&self, keys: Option<&[PartitionKey]>) -> Vec<Arc<Trace>> {
-        let mut traces = self.traces.all();
-        if let Some(keys) = keys {
-            traces.retain(|trace| keys.iter().any(|key| key.key[..] == trace.start.id));
-        }
-        traces
-    }
-
-    fn trace_sessions(&self, keys: Option<&[PartitionKey]>) -> Vec<Vec<Cell>> {
-        let row = |trace: Arc<Trace>| {
-            let start = &trace.start;
-            vec![
-                uuid(start.id),
-                inet(start.client),
-                text(start.command),
-                inet(self.client_address()),
-                int(STORAGE_PORT),
-                trace.duration().and_then(|duration| int(micros(duration))),
-                map(&start.parameters),
-                text(start.request),
-                bigint(trace.started_at.div_euclid(1000)),
-            ]
-        };
-        self.traces(keys).into_iter().map(row).collect()
-    }
-
-    fn trace_events(&self, keys: Option<&[PartitionKey]>) -> Vec<Vec<Cell>> {
-        let mut rows = Vec::new();
-        for trace in self.traces(keys) {
-            let mut last = i64::MIN;
-            for event in trace.events() {
-                let elapsed = micros(event.elapsed);
-                let at = trace.started_at.saturating_add(i64::from(elapsed));
-                // Each a tick later than the one before, so that none takes another's place.
-                let ticks = at.saturating_mul(10).max(last.saturating_add(1));
-                last = ticks;
-                rows.push(vec![
-                    uuid(trace.start.id),
-                    uuid(timeuuid_at(ticks, [0; 8])),
-                    text(event.activity),
-                    inet(self.client_address()),
-                    int(elapsed),
-                    int(STORAGE_PORT),
-                    text(event.thread),
-                ]);
-            }
-        }
-        rows
-    }
-
     fn versions(&self) -> Vec<Vec<Cell>> {
         vec![vec![text("version"), text(env!("CARGO_PKG_VERSION"))]]
     }
 }
 
-/// Microseconds as traces count them.
-fn micros(duration: Duration) -> i32 {
-    i32::try_from(duration.as_micros()).unwrap_or(i32::MAX)
+/// What the process was built for.
+fn system_properties() -> Vec<Vec<Cell>> {
+    let properties = [("os.arch", std::env::consts::ARCH), ("os.name", std::env::consts::OS)];
+    properties.map(|(name, value)| vec![text(name), text(value)]).into()
 }
 
 fn signed(value: u64) -> i64 {

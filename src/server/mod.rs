@@ -4,6 +4,7 @@
 //! bytes and runs what has to wait. Both ask the node through [`Handler`] and know nothing else of
 //! it.
 
+mod clients;
 mod connection;
 mod events;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
+pub use clients::{ClientState, Clients};
 pub use connection::{CQL_VERSION, Connection, Services, Turn};
 pub use events::{EVENTS_KEPT, EventHub, Lagged, Subscription};
 pub use handler::{Answer, Client, Handled, Handler, Position, RequestContext, TurnBudget};

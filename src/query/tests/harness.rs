@@ -56,7 +56,7 @@ impl Views for SchemaViews {
         table: &Table,
         _: Option<&[PartitionKey]>,
     ) -> Result<Vec<ViewRow>> {
-        Ok(schema_rows::rows(schema, &table.keyspace, &table.name).unwrap_or_default())
+        Ok(schema_rows::rows(schema, &table.keyspace, &table.name, None).unwrap_or_default())
     }
 }
 

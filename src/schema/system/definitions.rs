@@ -25,6 +25,13 @@ const OPTIONS: &str = "additional_write_policy text, allow_auto_snapshot boolean
     memtable_flush_period_in_ms int, min_index_interval int, read_repair text, \
     read_repair_chance double, speculative_retry text";
 
+/// What tables about the latencies of tables have in common.
+const LATENCY: &str = "50th_ms double, 99th_ms double, count bigint, max_ms double, \
+    per_second double";
+
+/// Stands for [`LATENCY`] in a definition.
+const LATENCY_MARK: &str = "$LATENCY";
+
 /// Stands for [`OPTIONS`] in a definition.
 const OPTIONS_MARK: &str = "$OPTIONS";
 
@@ -121,8 +128,22 @@ const TABLES: &[&str] = &[
     "system_views.caches (name text) () capacity_bytes bigint, entry_count int, hit_count bigint, \
      hit_ratio double, recent_hit_rate_per_second bigint, recent_request_rate_per_second bigint, \
      request_count bigint, size_bytes bigint",
-    "system_views.disk_usage (keyspace_name text) (table_name text) mebibytes bigint",
+    "system_views.disk_usage (keyspace_name text, table_name text) () mebibytes bigint",
     "system_views.helenus (name text) () value text",
+    "system_views.thread_pools (name text) () active_tasks int, active_tasks_limit int, \
+     blocked_tasks bigint, blocked_tasks_all_time bigint, completed_tasks bigint, \
+     pending_tasks int",
+    "system_views.sstable_tasks (keyspace_name text) (table_name text, task_id timeuuid) \
+     completion_ratio double, kind text, progress bigint, sstables int, target_directory text, \
+     total bigint, unit text",
+    "system_views.queries (thread_id text) () duration_micros bigint, task text",
+    "system_views.max_partition_size (keyspace_name text, table_name text) () mebibytes bigint",
+    "system_views.local_read_latency (keyspace_name text, table_name text) () $LATENCY",
+    "system_views.local_scan_latency (keyspace_name text, table_name text) () $LATENCY",
+    "system_views.local_write_latency (keyspace_name text, table_name text) () $LATENCY",
+    "system_views.coordinator_read_latency (keyspace_name text, table_name text) () $LATENCY",
+    "system_views.coordinator_scan_latency (keyspace_name text, table_name text) () $LATENCY",
+    "system_views.coordinator_write_latency (keyspace_name text, table_name text) () $LATENCY",
 ];
 
 /// One table, taken apart.
@@ -150,7 +171,7 @@ fn parse(line: &'static str) -> Option<Definition> {
         name,
         partition_key: columns(partition_key),
         clustering: columns(clustering),
-        others: columns(&others.replace(OPTIONS_MARK, OPTIONS)),
+        others: columns(&others.replace(OPTIONS_MARK, OPTIONS).replace(LATENCY_MARK, LATENCY)),
     })
 }
 

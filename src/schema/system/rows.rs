@@ -7,15 +7,26 @@ use std::collections::BTreeMap;
 use super::super::{Column, Keyspace, KeyspaceKind, Schema, Table, TableOptions};
 use super::values::{Cell, bigint, boolean, double, int, map, text, texts, uuid};
 
+/// Keyspaces whose rows are wanted, by name; none: of all. It is the partition key of all tables
+/// here, so what a statement does not name costs nothing.
+pub type Wanted<'a> = Option<&'a [&'a [u8]]>;
+
 /// The rows of the table of that name, or `None` if it does not follow from the schema.
 #[must_use]
-pub fn rows(schema: &Schema, keyspace: &str, table: &str) -> Option<Vec<Vec<Cell>>> {
+pub fn rows(
+    schema: &Schema,
+    keyspace: &str,
+    table: &str,
+    wanted: Wanted<'_>,
+) -> Option<Vec<Vec<Cell>>> {
+    let stored = |schema| stored(schema, wanted);
+    let computed = |schema| computed(schema, wanted);
     match (keyspace, table) {
         ("system_schema", "keyspaces") => Some(stored(schema).map(keyspace_row).collect()),
         ("system_schema", "tables") => Some(tables(stored(schema)).map(table_row).collect()),
         ("system_schema", "columns") => Some(columns(stored(schema))),
-        ("system_schema", "dropped_columns") => Some(dropped_columns(schema)),
-        ("system_schema", "types") => Some(types(schema)),
+        ("system_schema", "dropped_columns") => Some(dropped_columns(stored(schema))),
+        ("system_schema", "types") => Some(types(stored(schema))),
         ("system_schema", _) => Some(Vec::new()),
         ("system_virtual_schema", "keyspaces") => {
             Some(computed(schema).map(|keyspace| vec![text(&keyspace.name)]).collect())
@@ -30,12 +41,28 @@ pub fn rows(schema: &Schema, keyspace: &str, table: &str) -> Option<Vec<Vec<Cell
     }
 }
 
-fn stored(schema: &Schema) -> impl Iterator<Item = &Keyspace> {
-    schema.keyspaces().values().map(AsRef::as_ref).filter(|k| k.kind != KeyspaceKind::Virtual)
+fn stored<'a>(
+    schema: &'a Schema,
+    wanted: Wanted<'a>,
+) -> impl Iterator<Item = &'a Keyspace> + use<'a> {
+    named(schema, wanted).filter(|keyspace| keyspace.kind != KeyspaceKind::Virtual)
 }
 
-fn computed(schema: &Schema) -> impl Iterator<Item = &Keyspace> {
-    schema.keyspaces().values().map(AsRef::as_ref).filter(|k| k.kind == KeyspaceKind::Virtual)
+fn computed<'a>(
+    schema: &'a Schema,
+    wanted: Wanted<'a>,
+) -> impl Iterator<Item = &'a Keyspace> + use<'a> {
+    named(schema, wanted).filter(|keyspace| keyspace.kind == KeyspaceKind::Virtual)
+}
+
+fn named<'a>(
+    schema: &'a Schema,
+    wanted: Wanted<'a>,
+) -> impl Iterator<Item = &'a Keyspace> + use<'a> {
+    let is_wanted = move |keyspace: &&Keyspace| {
+        wanted.is_none_or(|names| names.contains(&keyspace.name.as_bytes()))
+    };
+    schema.keyspaces().values().map(AsRef::as_ref).filter(is_wanted)
 }
 
 fn tables<'a>(keyspaces: impl Iterator<Item = &'a Keyspace>) -> impl Iterator<Item = &'a Table> {
@@ -104,8 +131,8 @@ fn columns<'a>(keyspaces: impl Iterator<Item = &'a Keyspace>) -> Vec<Vec<Cell>> 
     tables(keyspaces).flat_map(|table| table.columns().map(move |c| row(table, c))).collect()
 }
 
-fn dropped_columns(schema: &Schema) -> Vec<Vec<Cell>> {
-    tables(stored(schema))
+fn dropped_columns<'a>(keyspaces: impl Iterator<Item = &'a Keyspace>) -> Vec<Vec<Cell>> {
+    tables(keyspaces)
         .flat_map(|table| {
             table.dropped.values().map(|dropped| {
                 vec![
@@ -121,8 +148,8 @@ fn dropped_columns(schema: &Schema) -> Vec<Vec<Cell>> {
         .collect()
 }
 
-fn types(schema: &Schema) -> Vec<Vec<Cell>> {
-    stored(schema)
+fn types<'a>(keyspaces: impl Iterator<Item = &'a Keyspace>) -> Vec<Vec<Cell>> {
+    keyspaces
         .flat_map(|keyspace| keyspace.types.values())
         .map(|udt| {
             vec![

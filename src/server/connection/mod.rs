@@ -33,6 +33,7 @@ use helenus_platform::signal::Slot;
 pub use handshake::CQL_VERSION;
 pub(super) use request::{Completed, PendingRequest};
 
+use super::clients::{Clients, Membership};
 use super::events::{EventHub, Subscription};
 use super::handler::{Client, Handler, TurnBudget};
 use super::limits::Limits;
@@ -47,6 +48,8 @@ pub struct Services {
     pub handler: Arc<dyn Handler>,
     /// Where events come from.
     pub events: Arc<EventHub>,
+    /// Who is connected.
+    pub clients: Arc<Clients>,
     /// What a connection may take.
     pub limits: Arc<Limits>,
     /// Tells how long requests take.
@@ -104,12 +107,14 @@ pub struct Connection {
     now: Duration,
     subscription: Option<(Subscription, Vec<EventKind>)>,
     watermark_slot: Slot,
+    membership: Membership,
 }
 
 impl Connection {
     /// A connection from `address` on which nothing has been said.
     pub fn new(services: Services, address: SocketAddr) -> Self {
         let version = ProtocolVersion::LATEST;
+        let membership = services.clients.join(address);
         Connection {
             services,
             client: Client { address, version, keyspace: None, options: Arc::new([]) },
@@ -122,6 +127,7 @@ impl Connection {
             now: Duration::ZERO,
             subscription: None,
             watermark_slot: Slot::default(),
+            membership,
         }
     }
 

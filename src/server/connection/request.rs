@@ -207,6 +207,7 @@ impl Connection {
         self.answer_response(stream, &Response::Ready);
         self.client.version = version;
         self.client.options = settled.options.into();
+        self.membership.set_ready(version, &self.client.options);
         self.output.set_framing(settled.framing, settled.compression);
         self.input.set_framing(settled.framing);
         debug_assert!(version.has_segments() || settled.framing == Framing::Bare);
@@ -232,6 +233,7 @@ impl Connection {
         body: &RequestBody<'_>,
         budget: &mut TurnBudget,
     ) {
+        self.membership.count_request();
         let timing = Timing { kind, since: self.now };
         let metrics = &self.services.metrics;
         let version = self.client.version;
@@ -285,7 +287,9 @@ impl Connection {
         timing: Timing,
     ) {
         if let Some(keyspace) = keyspace {
-            self.client.keyspace = Some(Arc::from(keyspace));
+            let keyspace: Arc<str> = Arc::from(keyspace);
+            self.membership.set_keyspace(&keyspace);
+            self.client.keyspace = Some(keyspace);
         }
         self.count_error(start);
         self.output.finished(start);

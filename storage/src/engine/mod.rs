@@ -321,6 +321,11 @@ impl Engine {
         Ok(read)
     }
 
+    /// The cache of blocks of all tables.
+    pub fn block_cache(&self) -> &BlockCache {
+        &self.shared.cache
+    }
+
     /// Which sources a read of this command would look at now, and why not at the others.
     pub fn survey(&self, command: &ReadCommand) -> Result<Survey> {
         let table = self.shared.table(command.table)?;

@@ -22,6 +22,8 @@ pub struct TableStats {
     pub rows: u64,
     /// Deletions of all kinds in SSTables, likewise.
     pub tombstones: u64,
+    /// Content of the largest partition of any SSTable.
+    pub largest_partition_bytes: u64,
     /// Compactions that wait to be done, estimated.
     pub compactions_pending: u64,
     /// Reads begun since the engine was opened.
@@ -48,6 +50,8 @@ impl Shared {
             stats.sstable_bytes += sstable.file_bytes();
             stats.partitions += sstable.stats().partitions;
             stats.rows += sstable.stats().rows;
+            let largest = sstable.stats().largest_partition_bytes;
+            stats.largest_partition_bytes = stats.largest_partition_bytes.max(largest);
             stats.tombstones += sstable.stats().tombstones();
             candidates.push(self.candidate(table, sstable));
         }

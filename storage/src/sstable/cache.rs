@@ -76,6 +76,11 @@ impl BlockCache {
         self.blocks.retain(|key, _| key.0 != table);
     }
 
+    /// Blocks held now.
+    pub fn blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
     /// Bytes held now.
     pub fn held_bytes(&self) -> u64 {
         self.blocks.weight()
