@@ -170,3 +170,46 @@ fn a_data_directory_needs_no_server() {
     let refused = shell(&["--embedded", data, "-e", select], None);
     assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stderr));
 }
+
+#[test]
+fn rows_go_to_a_file_and_back_and_what_fails_can_be_copied_again() {
+    let dir = TempDir::new();
+    let node = Node::start(dir.path(), &[]);
+    let address = node.address.to_string();
+    fine(&shell(&[&address], Some(SCHEMA)));
+    let place = |name: &str| dir.path().join(name).display().to_string();
+    let run = |statement: &str| shell(&[&address, "-k", "app", "-e", statement], None);
+    let many: String = (100..20_100).map(|id| format!("{id},\"name, {id}\",\n")).collect();
+    std::fs::write(place("many.csv"), many).unwrap();
+    let copied = fine(&run(&format!("COPY users (id, name, tags) FROM '{}'", place("many.csv"))));
+    assert!(copied.starts_with("20000 rows imported"), "{copied}");
+
+    let select = "SELECT count(*) FROM users";
+    for (file, options) in
+        [("out.csv", "WITH HEADER = true AND DELIMITER = '|'"), ("out.jsonl", "")]
+    {
+        let file = place(file);
+        let copied = fine(&run(&format!("COPY users TO '{file}' {options}")));
+        assert!(copied.starts_with("20003 rows exported"), "{copied}");
+        fine(&run("TRUNCATE users"));
+        let copied = fine(&run(&format!("COPY users FROM '{file}' {options}")));
+        assert!(copied.starts_with("20003 rows imported"), "{copied}");
+        assert!(fine(&run(select)).contains(" 20003\n"));
+        let select = "SELECT * FROM users WHERE id IN (1, 2, 30)";
+        assert_eq!(sorted(&fine(&run(select))), TABLE);
+    }
+
+    let error_file = place("failed.err");
+    std::fs::write(place("bad.csv"), "1,Bob,{'x'}\nzwei,Zwei,\n3,Drei,{broken\n4,Vier\n").unwrap();
+    let copy = format!("COPY users FROM '{}' WITH ERRFILE = '{error_file}'", place("bad.csv"));
+    let output = run(&copy);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).starts_with("1 rows imported"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("id: Unable to make int from 'zwei'"));
+    let failed = std::fs::read_to_string(&error_file).unwrap();
+    assert_eq!(failed, "zwei,Zwei,\n3,Drei,{broken\n4,Vier\n");
+    let mended = failed.replace("zwei", "2").replace("{broken", "").replace("Vier", "Vier,");
+    std::fs::write(place("mended.csv"), mended).unwrap();
+    let copied = fine(&run(&format!("COPY users FROM '{}'", place("mended.csv"))));
+    assert!(copied.starts_with("3 rows imported"), "{copied}");
+}

@@ -184,6 +184,11 @@ impl Connection {
         stream
     }
 
+    /// Bytes that wait to be sent.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.out.len()
+    }
+
     /// Sends what is queued.
     pub(super) async fn flush(&mut self) -> Result<(), Failure> {
         let sent = write_all(self.stream.as_mut(), &self.out).await;

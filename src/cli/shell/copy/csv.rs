@@ -2,7 +2,6 @@
 //!
 //! A field stands in quotes if it would be misread without them. A text that looks like null but
 //! is none stands in quotes too, so that the two are told apart when it is read.
-#![cfg_attr(not(test), expect(dead_code, reason = "COPY FROM will read with it"))]
 
 use cql_lite::types::CqlType;
 
@@ -111,26 +110,8 @@ impl Dialect {
         out.push(char::from(self.quote));
     }
 
-    /// The length of the whole records that `bytes` begins with, at most up to the last line end
-    /// outside of quotes. `state` and `scanned` remember how far an earlier call came with the
-    /// same bytes.
-    pub(in crate::cli::shell) fn whole_records(
-        &self,
-        bytes: &[u8],
-        state: &mut State,
-        scanned: usize,
-    ) -> Option<usize> {
-        let mut end = None;
-        for (at, byte) in bytes.iter().enumerate().skip(scanned) {
-            if self.step(state, *byte) {
-                end = Some(at + 1);
-            }
-        }
-        end
-    }
-
     /// Takes one byte; true if it ends a record.
-    fn step(&self, state: &mut State, byte: u8) -> bool {
+    pub(in crate::cli::shell) fn ends_record(&self, state: &mut State, byte: u8) -> bool {
         if state.escaped {
             state.escaped = false;
         } else if byte == self.escape && self.escape != self.quote {
@@ -249,12 +230,10 @@ mod tests {
 
     #[test]
     fn records_end_at_line_ends_outside_of_quotes() {
-        let mut state = State::default();
         let bytes = b"a,\"b\nc\"\nd\\\ne\nf";
-        assert_eq!(COPY.whole_records(bytes, &mut state, 0), Some(13));
         let mut state = State::default();
-        assert_eq!(COPY.whole_records(b"\"a\n", &mut state, 0), None);
-        assert_eq!(COPY.whole_records(b"\"a\nb\"\n", &mut state, 3), Some(6));
+        let ends = (0..bytes.len()).filter(|at| COPY.ends_record(&mut state, bytes[*at]));
+        assert_eq!(ends.collect::<Vec<_>>(), [7, 12]);
         assert_eq!(read_all(COPY, "a,b\r\nc,d"), [["a", "b"], ["c", "d"]]);
     }
 }

@@ -1,5 +1,4 @@
 //! Timestamps in a format of `strftime`, in both directions. All times are UTC.
-#![cfg_attr(not(test), expect(dead_code, reason = "COPY FROM will read with it"))]
 
 use std::fmt::Write;
 
