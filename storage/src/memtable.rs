@@ -53,13 +53,14 @@ pub struct Memtable {
     /// The shard of a token is in its topmost bits, so many.
     shard_bits: u32,
     // Each synchronised by itself.
+    /// Heap of all shards: one counter, since every write asks for it.
+    bytes: AtomicUsize,
     shards: Box<[Shard]>,
 }
 
 #[derive(Debug)]
 struct Shard {
     // Written under `state`'s lock, read without.
-    bytes: AtomicUsize,
     partitions: AtomicUsize,
     timestamp_min: AtomicI64,
     timestamp_max: AtomicI64,
@@ -83,7 +84,13 @@ impl Memtable {
     pub fn new(table: TableId, shard_count: usize, created_at: LogPosition) -> Memtable {
         let shard_count = shard_count.clamp(1, SHARDS_MAX).next_power_of_two();
         let shards = (0..shard_count).map(|_| Shard::new()).collect();
-        Memtable { table, created_at, shard_bits: shard_count.ilog2(), shards }
+        Memtable {
+            table,
+            created_at,
+            shard_bits: shard_count.ilog2(),
+            bytes: AtomicUsize::new(0),
+            shards,
+        }
     }
 
     /// The table.
@@ -107,7 +114,9 @@ impl Memtable {
         debug_assert_eq!(update.table(), self.table);
         let survey = Survey::of(update)?;
         if !survey.is_empty() {
-            self.shard(key.token).apply(key, update, &survey, position)?;
+            let change = self.shard(key.token).apply(key, update, &survey, position)?;
+            // Wraps around where a partition has become smaller.
+            self.bytes.fetch_add(change.after.wrapping_sub(change.before), Ordering::Relaxed);
         }
         Ok(())
     }
@@ -132,7 +141,7 @@ impl Memtable {
 
     /// Heap that the memtable takes.
     pub fn bytes(&self) -> usize {
-        self.sum(|shard| &shard.bytes)
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Number of partitions.
@@ -175,7 +184,6 @@ impl Memtable {
 impl Shard {
     fn new() -> Shard {
         Shard {
-            bytes: AtomicUsize::new(0),
             partitions: AtomicUsize::new(0),
             timestamp_min: AtomicI64::new(i64::MAX),
             timestamp_max: AtomicI64::new(i64::MIN),
@@ -194,7 +202,7 @@ impl Shard {
         update: &TableUpdateRef<'_>,
         survey: &Survey,
         position: LogPosition,
-    ) -> Result<()> {
+    ) -> Result<Change> {
         let mut state = self.lock();
         // Before the data, so that whoever skips this memtable by its timestamps cannot have
         // missed anything that was written before it looked.
@@ -206,13 +214,10 @@ impl Shard {
         }
         let write = Write { key: key.key, update, survey, position };
         let change = state.apply(key.token, &write)?;
-        // The lock is held, so load and store do not race.
-        let bytes = self.bytes.load(Ordering::Relaxed) + change.after;
-        self.bytes.store(bytes.saturating_sub(change.before), Ordering::Relaxed);
         if change.before == 0 {
             self.partitions.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(())
+        Ok(change)
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Group {
     /// Log position of the first byte.
     pub(crate) start: u64,
     pub(crate) bytes: Vec<u8>,
-    records: u32,
+    pub(crate) records: u32,
     /// Offset in `bytes` of the seal that ends the segment.
     seal: Option<usize>,
 }
@@ -199,6 +199,18 @@ impl Tail {
     /// something.
     pub(crate) fn announce(&mut self) -> bool {
         self.waiting > 0 && !std::mem::replace(&mut self.announced, true)
+    }
+
+    /// The worker comes back by itself: nobody needs to wake it. Not if something waits already.
+    pub(crate) fn expect(&mut self) -> bool {
+        let is_new = self.waiting == 0;
+        self.announced |= is_new;
+        is_new
+    }
+
+    /// The worker rests until it is woken. What waits, it sees to before.
+    pub(crate) fn expect_no_more(&mut self) {
+        self.announced &= self.waiting > 0;
     }
 
     fn advance(&mut self, bytes: usize) {

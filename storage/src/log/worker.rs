@@ -44,6 +44,11 @@ const BUFFER_KEPT_MAX: usize = 4 << 20;
 /// What only the worker needs. Taken before the append lock where both are held.
 #[derive(Default)]
 pub(crate) struct Worker {
+    /// Records of the last round of writing.
+    records: usize,
+    /// More than one record came together the last time, so more are expected: the worker looks
+    /// again at this time, and who adds a record until then need not wake it.
+    expects: Option<Duration>,
     /// When the last round of writing began.
     started: Option<Duration>,
     /// When the last round of writing ended.
@@ -142,16 +147,32 @@ impl CommitLog {
         }
         if glance.anything {
             let due = worker.started.map_or(now, |started| started + self.durability.pace());
-            if glance.waiting > 1 && glance.bytes < URGENT_BYTES && now < due {
+            // Several writers, each with one write in flight, come one after the other: the first
+            // of them is alone only if no others came with it the last time.
+            let alone = glance.waiting <= 1 && worker.records <= 1;
+            if !alone && glance.bytes < URGENT_BYTES && now < due {
                 return Ok(Step::Paced(due));
             }
             worker.started = Some(now);
             self.write(worker)?;
             if self.durability.answers_when_durable() {
                 self.sync_written(worker)?;
+                let due = now + self.durability.pace();
+                if worker.records > 1 && due > now && lock(&self.tail).expect() {
+                    worker.expects = Some(due);
+                }
             }
         }
         let mut next_at = None;
+        if let Some(due) = worker.expects {
+            if now < due {
+                next_at = Some(due);
+            } else {
+                worker.expects = None;
+                worker.records = 0;
+                lock(&self.tail).expect_no_more();
+            }
+        }
         if let Durability::Periodic { sync_every, .. } = self.durability
             && !worker.unsynced.is_empty()
         {
@@ -159,7 +180,7 @@ impl CommitLog {
             if now >= due {
                 return Ok(Step::Sync(worker.take_unsynced()));
             }
-            next_at = Some(due);
+            next_at = Some(next_at.map_or(due, |at| at.min(due)));
         }
         self.prepare_next(worker, now)?;
         let glance = lock(&self.tail).glance();
@@ -215,7 +236,7 @@ impl CommitLog {
         let buffer = std::mem::take(&mut worker.buffer);
         let mut groups = lock(&self.tail).take(buffer);
         let durable = self.durable().0;
-        let mut bytes = 0;
+        let (mut bytes, mut records) = (0, 0);
         for group in &mut groups {
             group.finish(durable);
             let (segment, offset) = (&group.segment, group.offset());
@@ -224,6 +245,7 @@ impl CommitLog {
                     .at_file(&segment.path, Some(offset))
             })?;
             bytes += group.bytes.len();
+            records += group.records as usize;
             if worker.unsynced.is_empty() {
                 worker.unsynced_since = self.clock.monotonic();
             }
@@ -234,6 +256,7 @@ impl CommitLog {
         }
         worker.torn = false;
         let Some(last) = groups.pop() else { return Ok(()) };
+        worker.records = records;
         worker.noted = durable;
         worker.rested = self.clock.monotonic();
         worker.buffer = last.bytes;

@@ -93,6 +93,40 @@ fn a_lone_write_is_synced_at_once_and_more_are_paced() {
 }
 
 #[test]
+fn the_first_of_several_writers_is_not_taken_for_alone() {
+    let disk = disk(1);
+    let pace = Duration::from_micros(500);
+    let options = LogOptions { durability: Durability::Group { pace }, ..small() };
+    let (rig, _) = Rig::open(&disk, &options).unwrap();
+    rig.settle();
+    rig.clock.advance(pace);
+    rig.append(b"one", 1);
+    rig.append(b"two", 1);
+    rig.log.sync_step();
+    let due = rig.clock.monotonic() + pace;
+    assert_eq!(rig.log.sync_step(), SyncStep::WaitUntil(due));
+    // The worker comes back by itself; nobody wakes it, and what comes until then goes together.
+    let (work, syncs) = (rig.log.work_signal().epoch(), rig.log.stats().syncs);
+    rig.append(b"three", 1);
+    rig.clock.advance(pace - Duration::from_micros(1));
+    assert_eq!(rig.log.sync_step(), SyncStep::WaitUntil(due));
+    let four = rig.append(b"four", 1);
+    assert_eq!(rig.log.work_signal().epoch(), work);
+    rig.clock.advance(Duration::from_micros(1));
+    rig.log.sync_step();
+    assert!(rig.log.durable() >= four.end);
+    assert_eq!(rig.log.stats().syncs, syncs + 1);
+    // Nothing came for a whole pace: the worker rests, has to be woken, and syncs at once.
+    rig.clock.advance(pace);
+    rig.settle();
+    let work = rig.log.work_signal().epoch();
+    let alone = rig.append(b"alone", 1);
+    assert_eq!(rig.log.work_signal().epoch(), work + 1);
+    rig.log.sync_step();
+    assert!(rig.log.durable() >= alone.end);
+}
+
+#[test]
 fn no_pace_delays_by_more_than_a_millisecond() {
     let disk = disk(1);
     let pace = Duration::from_secs(60);
