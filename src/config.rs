@@ -55,6 +55,7 @@ pub struct Config {
     pub prepared_statements_bytes: usize,
     pub fetch_threads: usize,
     pub auto_snapshot: bool,
+    pub slow_query_threshold: Duration,
 }
 
 impl Default for Config {
@@ -85,6 +86,7 @@ impl Default for Config {
             prepared_statements_bytes: 16 << 20,
             fetch_threads: 4,
             auto_snapshot: true,
+            slow_query_threshold: Duration::from_millis(500),
         }
     }
 }

@@ -43,8 +43,15 @@ pub(super) fn run(config: &Config) -> Result<(), String> {
             let dir = config.data_dir.display();
             tracing::warn!(%error, %dir, "commands such as `helenus status` cannot reach the node");
         }
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            address = %serving.address(),
+            commit_log = ?config.durability,
+            "serving"
+        );
         announce(&serving.address().to_string(), config);
         let stop = stop_requested().await;
+        tracing::info!("asked to stop");
         drop(admin);
         serving.stop().await;
         // A start after this one has nothing to replay. If it fails, the log still has everything.
@@ -52,6 +59,7 @@ pub(super) fn run(config: &Config) -> Result<(), String> {
             tracing::warn!(%error, "could not flush before stopping: the next start replays the log");
         }
         node.close().await.map_err(|error| format!("stopping: {error}"))?;
+        tracing::info!("stopped cleanly");
         stop.map_err(|error| format!("cannot wait for signals: {error}"))
     });
     runtime.join_workers();

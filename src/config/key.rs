@@ -359,6 +359,14 @@ pub const KEYS: &[Key] = &[
         256,
         "Threads that read what no cache holds: how many such reads the disk sees at once."
     ),
+    time!(
+        "log.slow_query_threshold",
+        slow_query_threshold,
+        Duration::ZERO,
+        HOUR,
+        "A request that takes longer is logged: its statement without constants and the sizes of \
+         its values, never the values; ten lines in ten seconds at most. 0 is never."
+    ),
     switch!(
         "snapshot.auto",
         auto_snapshot,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use helenus_platform::runtime::Runtime;
 use helenus_platform::signal::Signal;
-use helenus_storage::{Budget, JobKind, JobStep};
+use helenus_storage::{Budget, ErrorKind, JobKind, JobStep};
 
 use super::Node;
 use crate::config::DurabilityMode;
@@ -18,6 +18,8 @@ use crate::config::DurabilityMode;
 const STEP_UNITS: u64 = 20_000;
 /// Rest after a job has failed, so that a full disk is not tried a thousand times a second.
 const FAILED_JOB_PAUSE: Duration = Duration::from_millis(500);
+/// A failure that goes on is logged again after this long.
+const REPEAT_COMPLAINT: Duration = Duration::from_secs(60);
 /// What may be purged changes with time alone, so compaction is asked for at least this often.
 const COMPACTION_CHECK: Duration = Duration::from_secs(30);
 /// Threads that compact.
@@ -95,13 +97,14 @@ impl Node {
         let engine = self.engine();
         let runtime = self.shared.world.runtime.as_ref();
         let signal = engine.work_signal(kind);
+        let mut complaint = (None, Duration::ZERO);
         loop {
             let mut epoch = signal.epoch();
             if self.is_stopping() {
                 return;
             }
             if let Some(job) = engine.next_job(kind) {
-                epoch = self.run_job(kind, job).await;
+                epoch = self.run_job(kind, job, &mut complaint).await;
                 // The log's job is always there; when it ends there is nothing to sync.
                 if kind != JobKind::LogSync || self.is_stopping() {
                     continue;
@@ -119,7 +122,12 @@ impl Node {
     }
 
     /// Runs a job to its end; answers the epoch of the work signal before its last step.
-    async fn run_job(&self, kind: JobKind, mut job: helenus_storage::Job) -> u64 {
+    async fn run_job(
+        &self,
+        kind: JobKind,
+        mut job: helenus_storage::Job,
+        (said, said_at): &mut (Option<String>, Duration),
+    ) -> u64 {
         let runtime = self.shared.world.runtime.as_ref();
         let signal = self.engine().work_signal(kind);
         loop {
@@ -129,18 +137,45 @@ impl Node {
             }
             match job.step(&mut Budget::new(STEP_UNITS)) {
                 Ok(JobStep::Again) => yield_now().await,
-                Ok(JobStep::Done) => return epoch,
+                Ok(JobStep::Done) => {
+                    self.log_done(kind);
+                    return epoch;
+                }
                 Ok(JobStep::WaitUntil(at)) => {
                     let pause = at.saturating_sub(self.shared.world.clock.monotonic());
                     wait(runtime, pause, signal, epoch).await;
                 }
                 Err(error) => {
-                    tracing::error!(?kind, %error, "background work failed and will be tried again");
+                    let is_new = said.as_deref() != Some(error.to_string().as_str());
+                    let now = self.shared.world.clock.monotonic();
+                    // One line when it begins, and then now and again: it is tried every second.
+                    if is_new || now >= *said_at + REPEAT_COMPLAINT {
+                        (*said, *said_at) = (Some(error.to_string()), now);
+                        complain(kind, &error);
+                    }
                     let stopped = &self.shared.stopped;
                     wait(runtime, FAILED_JOB_PAUSE, stopped, stopped.epoch()).await;
                     return epoch;
                 }
             }
+        }
+    }
+
+    fn log_done(&self, kind: JobKind) {
+        let metrics = self.engine().metrics();
+        match kind {
+            JobKind::LogSync => {}
+            JobKind::Flush => tracing::debug!(
+                flushes = metrics.flushes.get(),
+                bytes_so_far = metrics.flush_bytes.get(),
+                "flushed a memtable"
+            ),
+            JobKind::Compaction => tracing::debug!(
+                compactions = metrics.compactions.get(),
+                bytes_read_so_far = metrics.compaction_bytes_read.get(),
+                bytes_written_so_far = metrics.compaction_bytes_written.get(),
+                "compacted SSTables"
+            ),
         }
     }
 
@@ -160,6 +195,19 @@ impl Node {
             }
             wait(runtime, CEILING_CHECK, &self.shared.stopped, epoch).await;
         }
+    }
+}
+
+fn complain(kind: JobKind, error: &helenus_storage::Error) {
+    match error.kind() {
+        ErrorKind::DiskFull => tracing::error!(
+            ?kind,
+            %error,
+            "the disk is full: writes are refused as memory fills; free space, for instance with \
+             `helenus clearsnapshot`"
+        ),
+        ErrorKind::Corrupt => tracing::error!(?kind, %error, "a damaged file was found"),
+        _ => tracing::error!(?kind, %error, "background work failed and will be tried again"),
     }
 }
 

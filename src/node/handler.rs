@@ -128,7 +128,15 @@ impl Handler for Node {
             Ask { options: &batch.options, keyspace, metadata_id: None, trace: trace.as_ref() };
         let begun = Execution::begin_batch(services, &schema, batch.kind, &statements, ask, out);
         let handled = match begun {
-            Ok(execution) => self.run(context, execution, out),
+            Ok(execution) => {
+                let handled = self.run(context, execution, out);
+                match statements.first() {
+                    None => handled,
+                    Some((first, values)) => {
+                        self.watch_slow(handled, context, first, statements.len() - 1, values)
+                    }
+                }
+            }
             Err(error) => refuse(out, error),
         };
         match trace {
@@ -170,7 +178,10 @@ impl Node {
         let services = self.services();
         let schema = self.metadata().schema();
         match Execution::begin(services, &schema, prepared, ask, out) {
-            Ok(execution) => self.run(context, execution, out),
+            Ok(execution) => {
+                let handled = self.run(context, execution, out);
+                self.watch_slow(handled, context, prepared, 0, &ask.options.values)
+            }
             Err(error) => {
                 if let Some(trace) = ask.trace {
                     trace.event(format!("Refused: {error}"));
@@ -331,6 +342,7 @@ impl Waiting {
     }
 
     fn refuse(self, error: Error) -> Answer {
+        self.node.log_failure(&error);
         refused(self.response, &ErrorBody::from(error))
     }
 }

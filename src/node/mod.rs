@@ -15,6 +15,7 @@ mod background;
 mod handler;
 mod open;
 mod serve;
+mod slow;
 mod snapshots;
 mod statements;
 #[cfg(test)]
@@ -87,6 +88,8 @@ struct Shared {
     statements: Arc<StatementCache>,
     clients: Arc<Clients>,
     snapshots: Arc<Snapshots>,
+    slow_lines: slow::Limiter,
+    failure_lines: slow::Limiter,
     pool: Arc<Pool>,
     events: Arc<EventHub>,
     traces: Arc<Traces>,

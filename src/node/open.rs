@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use cql_lite::types::text::print_uuid;
 use helenus_platform::disk::{Disk, LockError};
 use helenus_platform::pool::Pool;
 use helenus_platform::signal::Signal;
@@ -13,6 +14,7 @@ use helenus_storage::model::counter::CounterId;
 use helenus_storage::{Durability, Engine, ErrorKind, Options, Place};
 
 use super::applier::{EngineApplier, engine_tables};
+use super::slow::Limiter;
 use super::snapshots::Snapshots;
 use super::statements::StatementCache;
 use super::views::LiveViews;
@@ -125,6 +127,7 @@ impl Node {
             }
             None => found_node(&world, &dir)?,
         };
+        let stopped_cleanly = identity.stopped_cleanly;
         if !identity.stopped_cleanly {
             identity.counter_generation = identity.counter_generation.saturating_add(1);
         }
@@ -141,6 +144,18 @@ impl Node {
         for damage in engine.log_damage() {
             tracing::error!(%damage, "commit_log.skip_damaged: acknowledged writes may be lost");
         }
+
+        let metrics = engine.metrics();
+        tracing::info!(
+            dir = %dir.display(),
+            host_id = print_uuid(&identity.host_id),
+            tables = tables.len(),
+            stopped_cleanly,
+            replayed_records = metrics.replayed_records.get(),
+            leftovers_removed = metrics.orphans_removed.get(),
+            took_ms = world.clock.monotonic().saturating_sub(opened_at).as_secs_f64() * 1000.0,
+            "opened the data directory"
+        );
 
         let runtime = world.runtime.as_ref();
         let pool = Pool::new(runtime, "helenus-pool", config.fetch_threads, POOL_QUEUE);
@@ -178,6 +193,8 @@ impl Node {
                 dir,
                 opened_at,
                 snapshots,
+                slow_lines: Limiter::default(),
+                failure_lines: Limiter::default(),
                 pool,
                 events: EventHub::new(),
                 traces,
