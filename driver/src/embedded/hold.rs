@@ -18,11 +18,22 @@ pub(super) struct Hold<'a> {
     handler: &'a dyn Handler,
     position: Position,
     slot: Slot,
+    stage: Stage,
+}
+
+/// How far a wait has come.
+#[derive(PartialEq)]
+enum Stage {
+    /// Requests that the program makes beside this one get their turn before the log is written,
+    /// so that they are written together.
+    Gathering,
+    Due,
+    WrittenOut,
 }
 
 impl<'a> Hold<'a> {
     pub(super) fn new(handler: &'a dyn Handler, position: Position) -> Self {
-        Self { handler, position, slot: Slot::default() }
+        Self { handler, position, slot: Slot::default(), stage: Stage::Gathering }
     }
 }
 
@@ -31,7 +42,15 @@ impl Future for Hold<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.handler.write_out(this.position);
+        if this.stage == Stage::Gathering && this.handler.watermark() < this.position {
+            this.stage = Stage::Due;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if this.stage != Stage::WrittenOut {
+            this.stage = Stage::WrittenOut;
+            this.handler.write_out(this.position);
+        }
         this.handler.watermark_signal().register(&mut this.slot, context.waker());
         if this.handler.watermark() >= this.position {
             return Poll::Ready(Ok(()));
@@ -45,6 +64,10 @@ impl Future for Hold<'_> {
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
+        if self.stage != Stage::WrittenOut {
+            // Whoever gave up waiting has written all the same, and nobody else knows of it.
+            self.handler.write_out(self.position);
+        }
         self.handler.watermark_signal().unregister(&mut self.slot);
     }
 }
