@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use helenus_platform::channel::{Receiver, Sender, bounded};
 use helenus_platform::net::Stream;
@@ -34,6 +34,8 @@ pub(super) struct Socket {
     /// Raised when the server stops.
     server_stop: Arc<Stop>,
     stop_slot: Slot,
+    /// The waker that is registered in it.
+    stop_waker: Option<Waker>,
     /// Runs until the connection is set up.
     startup_timer: Option<BoxFuture<'static, ()>>,
 }
@@ -56,6 +58,7 @@ impl Socket {
             gone: Arc::default(),
             server_stop,
             stop_slot: Slot::default(),
+            stop_waker: None,
             startup_timer,
         }
     }
@@ -69,21 +72,38 @@ impl Socket {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "no STARTUP came"));
             }
         }
-        if self.server_stop.poll(&mut self.stop_slot, context.waker()) {
+        // The flag is raised once, so a waker that is registered stays so until then.
+        let registered = self.stop_waker.as_ref().is_some_and(|w| w.will_wake(context.waker()));
+        if !registered {
+            self.stop_waker = Some(context.waker().clone());
+        }
+        if registered && !self.server_stop.is_raised() {
+            // Nothing to do, which costs no lock.
+        } else if self.server_stop.poll(&mut self.stop_slot, context.waker()) {
             self.connection.drain();
         }
-        while self.connection.takes_answers() {
+        self.take_answers(context);
+        self.connection.pass_events(context.waker());
+        Ok(())
+    }
+
+    /// Takes what came back of requests that were executed apart, and asks to be woken for more
+    /// if there are any; if there are none, nobody needs to be asked.
+    fn take_answers(&mut self, context: &mut Context<'_>) {
+        while self.connection.has_pending() && self.connection.takes_answers() {
             match self.answers.poll_recv(context) {
                 Poll::Ready(Some(answer)) => self.connection.complete(answer),
                 _ => break,
             }
         }
-        self.connection.pass_events(context.waker());
-        Ok(())
     }
 
-    fn run_started(&mut self) {
-        for request in self.connection.started() {
+    fn run_started(&mut self, context: &mut Context<'_>) {
+        let started = self.connection.started();
+        if started.len() == 0 {
+            return;
+        }
+        for request in started {
             let task = Apart {
                 request,
                 gone: self.gone.clone(),
@@ -92,6 +112,8 @@ impl Socket {
             };
             self.runtime.spawn("request", Box::pin(task.run()));
         }
+        // Before these there may have been none, and nobody was asked to wake this task.
+        self.take_answers(context);
     }
 
     /// Writes what it can; says whether everything is out.
@@ -117,7 +139,7 @@ impl Socket {
             // tell of the next: once there is room, one must look again.
             let left_news = !self.connection.takes_answers();
             let turn = self.connection.turn();
-            self.run_started();
+            self.run_started(context);
             self.connection.release(context.waker());
             let all_sent = self.write(context)?;
             if self.connection.is_done() {

@@ -32,7 +32,7 @@ impl Network for TokioNetwork {
         Box::pin(async move {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
-            Ok(Box::new(RealStream(stream)) as Box<dyn Stream>)
+            Ok(Box::new(RealStream::new(stream)) as Box<dyn Stream>)
         })
     }
 }
@@ -51,15 +51,26 @@ impl Listener for RealListener {
         let (stream, peer) = ready!(self.0.poll_accept(context))?;
         // Fails only if the peer is gone already, which the first read will find out too.
         let _ = stream.set_nodelay(true);
-        Poll::Ready(Ok((Box::new(RealStream(stream)), peer)))
+        Poll::Ready(Ok((Box::new(RealStream::new(stream)), peer)))
     }
 }
 
-/// Room that a read makes in its buffer, once there is something to read: callers that know that
-/// more is coming reserve more themselves.
-const READ_BYTES_MIN: usize = 4096;
+/// Room that a read makes in its buffer at first, once there is something to read. A read that
+/// fills it makes the next one ask for twice as much, up to the maximum.
+const READ_BYTES_MIN: usize = 4 << 10;
+const READ_BYTES_MAX: usize = 64 << 10;
 
-struct RealStream(TcpStream);
+struct RealStream {
+    socket: TcpStream,
+    /// Room that the next read makes.
+    room: usize,
+}
+
+impl RealStream {
+    fn new(socket: TcpStream) -> Self {
+        RealStream { socket, room: READ_BYTES_MIN }
+    }
+}
 
 impl Stream for RealStream {
     fn poll_read(
@@ -69,19 +80,26 @@ impl Stream for RealStream {
         max: usize,
     ) -> Poll<io::Result<usize>> {
         // An idle connection keeps no buffer: room is made only when there is something to read.
-        ready!(self.0.poll_read_ready(context))?;
-        buffer.reserve(max.min(READ_BYTES_MIN));
+        ready!(self.socket.poll_read_ready(context))?;
+        buffer.reserve(max.min(self.room));
+        let room = (buffer.capacity() - buffer.len()).min(max);
         // Tokio's own read, and not `try_read_buf`: it knows that a short read has emptied the
         // socket, which saves the system call that would only say so.
         let mut limited = buffer.limit(max);
-        pin!(self.0.read_buf(&mut limited)).poll(context)
+        let read = ready!(pin!(self.socket.read_buf(&mut limited)).poll(context))?;
+        if read == room {
+            self.room = (self.room * 2).min(READ_BYTES_MAX);
+        } else if read < self.room / 4 {
+            self.room = (self.room / 2).max(READ_BYTES_MIN);
+        }
+        Poll::Ready(Ok(read))
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.socket).poll_write(context, bytes)
     }
 
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }

@@ -225,6 +225,11 @@ impl Connection {
         &self.services.limits
     }
 
+    /// Whether requests are executed apart.
+    pub fn has_pending(&self) -> bool {
+        self.pending > 0
+    }
+
     /// Whether answers of requests that were executed apart may come: not while the client has
     /// too much to read.
     pub fn takes_answers(&self) -> bool {
