@@ -5,14 +5,23 @@
 //! Replaced as a whole, by rename after sync. Integers are little endian.
 //!
 //! ```text
-//! "HMID" | u16 format version (1) | u16 flags (1: stopped cleanly) |
+//! "HMID" | u16 format version (2) | u16 flags (1: stopped cleanly) |
 //! 16 bytes cluster id | 16 bytes host id | u32 counter generation |
-//! i64 timestamp ceiling, microseconds | u32 number of tokens | that many i64 |
-//! u32 CRC-32 of all before
+//! i64 timestamp ceiling, microseconds | u64 metadata version |
+//! u32 number of tokens | that many i64 | u32 CRC-32 of all before
 //! ```
+//!
+//! Version 1 had no metadata version; it is read as 0.
+//!
+//! # The metadata version
+//!
+//! A change of the schema is committed to the metadata log, then its version is recorded here,
+//! then the engine carries it out. So a metadata log that ends before this version has lost its
+//! end, and is refused; and a table that the engine has and the log does not name was dropped.
 #![deny(clippy::indexing_slicing)]
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use helenus_platform::checksum::crc32;
 use helenus_platform::codec::{CodecError, Put, Reader};
@@ -20,7 +29,7 @@ use helenus_platform::disk::Disk;
 use helenus_platform::random::Random;
 
 const MAGIC: &[u8; 4] = b"HMID";
-const FORMAT_VERSION: u16 = 1;
+const FORMAT_VERSION: u16 = 2;
 const STOPPED_CLEANLY: u16 = 1;
 const NAME: &str = "IDENTITY";
 /// More tokens than any node has ever been given.
@@ -40,6 +49,8 @@ pub struct Identity {
     pub counter_generation: u32,
     /// No timestamp above this one, in microseconds, has been given out by this node.
     pub timestamp_ceiling: i64,
+    /// The engine has carried out no change of the schema later than this one.
+    pub metadata_version: u64,
     /// Whether the node was stopped, not killed.
     pub stopped_cleanly: bool,
     /// The node's places on the ring.
@@ -99,6 +110,7 @@ impl Identity {
             host_id: random.uuid_v4(),
             counter_generation: 1,
             timestamp_ceiling: 0,
+            metadata_version: 0,
             stopped_cleanly: true,
             tokens,
         }
@@ -154,6 +166,7 @@ impl Identity {
         let host_id = id(reader.bytes(16)?);
         let counter_generation = reader.u32_le()?;
         let timestamp_ceiling = reader.i64_le()?;
+        let metadata_version = if found >= 2 { reader.u64_le()? } else { 0 };
         let count = reader.u32_le()?;
         if count > TOKENS_MAX {
             return Err(error(&reader, "it has too many tokens"));
@@ -168,6 +181,7 @@ impl Identity {
             host_id,
             counter_generation,
             timestamp_ceiling,
+            metadata_version,
             stopped_cleanly,
             tokens,
         }))
@@ -202,6 +216,7 @@ impl Identity {
         bytes.put_bytes(&self.host_id);
         bytes.put_u32_le(self.counter_generation);
         bytes.put_i64_le(self.timestamp_ceiling);
+        bytes.put_u64_le(self.metadata_version);
         bytes.put_u32_le(u32::try_from(self.tokens.len()).unwrap_or(u32::MAX));
         for token in &self.tokens {
             bytes.put_i64_le(*token);
@@ -209,6 +224,43 @@ impl Identity {
         let sum = crc32(&bytes);
         bytes.put_u32_le(sum);
         bytes
+    }
+}
+
+/// The identity of an open data directory, in memory as it is on disk.
+pub struct IdentityFile {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    identity: Mutex<Identity>,
+}
+
+impl IdentityFile {
+    /// Keeps `identity`, which has been stored in `dir`.
+    pub fn new(disk: Arc<dyn Disk>, dir: PathBuf, identity: Identity) -> Self {
+        Self { disk, dir, identity: Mutex::new(identity) }
+    }
+
+    /// What was stored last.
+    pub fn get(&self) -> Identity {
+        self.lock().clone()
+    }
+
+    /// Changes the identity and stores it; it is changed only if it could be stored. Waits for
+    /// the disk.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn update(&self, change: impl FnOnce(&mut Identity)) -> Result<(), IdentityError> {
+        let mut identity = self.lock();
+        let mut next = identity.clone();
+        change(&mut next);
+        next.store(self.disk.as_ref(), &self.dir)?;
+        *identity = next;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Identity> {
+        self.identity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -26,6 +26,7 @@ pub fn identity(
     line(&format!("  cluster            {}", uuid(identity.cluster_id)));
     line(&format!("  counter generation {}", identity.counter_generation));
     line(&format!("  timestamp ceiling  {} µs", identity.timestamp_ceiling));
+    line(&format!("  metadata version   {}", identity.metadata_version));
     line(&format!("  stopped cleanly    {}", identity.stopped_cleanly));
     let tokens: Vec<String> = identity.tokens.iter().map(ToString::to_string).collect();
     line(&format!("  tokens             {}", tokens.join(" ")));

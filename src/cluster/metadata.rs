@@ -65,7 +65,7 @@ impl Metadata {
         Ok(Self { schema: ArcSwap::from_pointee(schema), log: Mutex::new(log) })
     }
 
-    /// Reads the metadata in `dir`.
+    /// Reads the metadata in `dir`, in which the change `committed` must be.
     ///
     /// # Errors
     /// Damaged and newer files are named.
@@ -74,9 +74,10 @@ impl Metadata {
         clock: Arc<dyn Clock>,
         dir: &Path,
         cluster_id: [u8; 16],
+        committed: u64,
     ) -> Result<Self> {
         let (log, recovered) =
-            MetadataLog::open(disk, clock, dir, cluster_id).map_err(|e| damaged(&e))?;
+            MetadataLog::open(disk, clock, dir, cluster_id, committed).map_err(|e| damaged(&e))?;
         let mut schema = Schema::with_system_keyspaces(system::keyspaces());
         let first = log.version() - recovered.entries.len() as u64;
         if let Some(state) = recovered.snapshot {
@@ -268,13 +269,13 @@ mod tests {
         metadata.change(&Nothing, |_| Ok(vec![dropped])).unwrap();
         let before = metadata.schema();
         drop(metadata);
-        let metadata = Metadata::open(disk.clone(), clock.clone(), dir, [1; 16]).unwrap();
+        let metadata = Metadata::open(disk.clone(), clock.clone(), dir, [1; 16], 3).unwrap();
         let after = metadata.schema();
         assert_eq!(after.schema_version, before.schema_version);
         assert_eq!((after.version, after.next_keyspace_id()), (3, before.next_keyspace_id()));
         metadata.lock().snapshot(&encode_state(&after)).unwrap();
         drop(metadata);
-        let again = Metadata::open(disk, clock, dir, [1; 16]).unwrap().schema();
+        let again = Metadata::open(disk, clock, dir, [1; 16], 3).unwrap().schema();
         assert_eq!(again.schema_version, before.schema_version);
         assert_eq!((again.version, again.next_keyspace_id()), (3, before.next_keyspace_id()));
         assert!(again.keyspace("a").is_some() && again.keyspace("b").is_none());

@@ -83,6 +83,19 @@ pub enum MetadataLogError {
         /// Ours.
         known: u16,
     },
+    /// The log ends before a change that was committed.
+    #[error(
+        "metadata log: {path} ends with version {found}, but version {committed} was committed: \
+         its end is lost; restore the file from a backup"
+    )]
+    EndLost {
+        /// Which file.
+        path: PathBuf,
+        /// Its last version.
+        found: u64,
+        /// The version that must be there.
+        committed: u64,
+    },
     /// An entry was larger than [`ENTRY_BYTES_MAX`].
     #[error("metadata log: a change of {bytes} bytes is larger than the {max} that one may have")]
     TooLarge {
@@ -178,15 +191,18 @@ impl MetadataLog {
         log.snapshot(state)
     }
 
-    /// Opens the log that [`Self::create`] founded in `dir`.
+    /// Opens the log that [`Self::create`] founded in `dir`, in which the change `committed` and
+    /// all before it must be.
     ///
     /// # Errors
-    /// [`MetadataLogError::Corrupt`] and [`MetadataLogError::Newer`] name the file.
+    /// [`MetadataLogError::Corrupt`], [`MetadataLogError::EndLost`] and
+    /// [`MetadataLogError::Newer`] name the file.
     pub fn open(
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         dir: &Path,
         cluster_id: [u8; 16],
+        committed: u64,
     ) -> Result<(Self, Recovered)> {
         let names = names_in(disk.as_ref(), dir)?;
         let snapshot = names.iter().filter_map(|name| base_of(name, "snapshot-")).max();
@@ -205,9 +221,12 @@ impl MetadataLog {
         let bytes = read_file(disk.as_ref(), &path)?;
         let scan = Scan { path: &path, salt, base };
         let found = scan.entries(&bytes, &cluster_id, &mut recovered.entries)?;
+        let version = base + recovered.entries.len() as u64;
+        if version < committed {
+            return Err(MetadataLogError::EndLost { path, found: version, committed });
+        }
         let file = disk.open_write(&path).map_err(io("opening", &path))?;
         file.set_len(found.end).map_err(io("cutting the torn end of", &path))?;
-        let version = base + recovered.entries.len() as u64;
         let (dir, end, failed) = (dir.to_path_buf(), found.end, false);
         let mut log =
             Self { disk, clock, dir, cluster_id, salt, base, version, file, path, end, failed };

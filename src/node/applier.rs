@@ -6,6 +6,7 @@ use helenus_storage::model::{KeyspaceId, TableId};
 use helenus_storage::{CompactionOptions, Compression, Engine, TableOptions};
 
 use super::snapshots::Snapshots;
+use crate::cluster::identity::IdentityFile;
 use crate::cluster::metadata::Applier;
 use crate::error::{Error, Result};
 use crate::schema::{Change, Schema, Table, TableSource};
@@ -15,6 +16,7 @@ pub(super) struct EngineApplier {
     pub(super) engine: Engine,
     /// Takes a snapshot of what a change removes, if the node is to.
     pub(super) auto_snapshots: Option<Arc<Snapshots>>,
+    pub(super) identity: Arc<IdentityFile>,
 }
 
 impl Applier for EngineApplier {
@@ -44,17 +46,20 @@ impl Applier for EngineApplier {
     }
 
     fn apply(&self, before: &Schema, after: &Schema, changes: &[Change]) -> Result<()> {
+        // Before the engine knows of it: a table that the engine has was created by a change that
+        // the metadata log must have, so that one which the log does not name was dropped.
+        let recorded = self.identity.update(|identity| identity.metadata_version = after.version);
+        recorded.map_err(|error| failed("recording the version of the schema", &error))?;
         changes.iter().try_for_each(|change| self.apply_one(before, after, change))
     }
 }
 
+fn failed(what: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::server(format!("{what}: {error}; the change is committed and a restart applies it"))
+}
+
 impl EngineApplier {
     fn apply_one(&self, before: &Schema, after: &Schema, change: &Change) -> Result<()> {
-        let failed = |what: &str, error: helenus_storage::Error| {
-            Error::server(format!(
-                "{what}: {error}; the change is committed and a restart applies it"
-            ))
-        };
         match change {
             Change::PutTable(table) if table.source == TableSource::Stored => {
                 let options = engine_options(table);
@@ -63,23 +68,23 @@ impl EngineApplier {
                 } else {
                     self.engine.create_table(table.id, keyspace_of(after, table), options)
                 };
-                done.map_err(|e| failed(&format!("preparing storage for {}", table.name), e))
+                done.map_err(|e| failed(&format!("preparing storage for {}", table.name), &e))
             }
             Change::DropTable { name, id, .. } => self
                 .engine
                 .drop_table(*id)
-                .map_err(|e| failed(&format!("removing table {name}"), e)),
+                .map_err(|e| failed(&format!("removing table {name}"), &e)),
             Change::DropKeyspace { name } => {
                 let tables = before.keyspace(name).into_iter().flat_map(|k| k.tables.values());
                 for table in tables {
                     self.engine
                         .drop_table(table.id)
-                        .map_err(|e| failed(&format!("removing table {}", table.name), e))?;
+                        .map_err(|e| failed(&format!("removing table {}", table.name), &e))?;
                 }
                 Ok(())
             }
             Change::Truncate { table } => {
-                self.engine.truncate(*table).map_err(|e| failed("removing the rows of a table", e))
+                self.engine.truncate(*table).map_err(|e| failed("removing the rows of a table", &e))
             }
             _ => Ok(()),
         }

@@ -187,7 +187,7 @@ impl Node {
                 return;
             }
             let last = self.timestamps().last();
-            let left = self.lock_identity().timestamp_ceiling.saturating_sub(last);
+            let left = self.shared.identity.get().timestamp_ceiling.saturating_sub(last);
             if left < CEILING_LEFT_MICROS_MIN
                 && let Err(error) = self.raise_timestamp_ceiling(last + CEILING_AHEAD_MICROS)
             {

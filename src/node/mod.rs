@@ -25,7 +25,7 @@ mod views;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use helenus_platform::clock::Clock;
@@ -36,7 +36,7 @@ use helenus_platform::runtime::Runtime;
 use helenus_platform::signal::Signal;
 use helenus_storage::{Engine, JobKind};
 
-use crate::cluster::identity::{Identity, IdentityError};
+use crate::cluster::identity::{Identity, IdentityError, IdentityFile};
 use crate::cluster::metadata::Metadata;
 use crate::config::Config;
 use crate::coordinator::Timestamps;
@@ -97,10 +97,12 @@ struct Shared {
     stopped: Signal,
     /// Background tasks that have not ended yet.
     background: background::Count,
-    // Guarded by itself: written when the node opens, closes, or raises the timestamp ceiling.
-    identity: Arc<Mutex<Identity>>,
-    // Last, so that the directory is let go when everything else is gone.
-    _lock: Box<dyn DiskLock>,
+    // Guarded by itself: written when the node opens, closes, raises the timestamp ceiling, or
+    // changes the schema.
+    identity: Arc<IdentityFile>,
+    /// Taken out by `close`. Last, so that without it the directory is let go when everything
+    /// else is gone.
+    lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
 
 impl std::fmt::Debug for Node {
@@ -160,7 +162,7 @@ impl Node {
     /// Who the node is.
     #[must_use]
     pub fn identity(&self) -> Identity {
-        self.lock_identity().clone()
+        self.shared.identity.get()
     }
 
     /// Whether [`Self::close`] has begun.
@@ -169,8 +171,9 @@ impl Node {
         self.shared.stopping.load(Ordering::SeqCst)
     }
 
-    /// Ends background work, syncs the log, and marks the stop as a clean one. Answers still held
-    /// back are safe to give once this has returned.
+    /// Ends background work, syncs the log, marks the stop as a clean one, and lets go of the
+    /// directory: it can be opened again at once, although clones of this node are still there.
+    /// Answers still held back are safe to give once this has returned.
     ///
     /// # Errors
     /// What was acknowledged is safe all the same; the next start replays.
@@ -185,22 +188,21 @@ impl Node {
         }
         shared.stopped.notify_all();
         shared.background.all_ended().await;
-        shared.services.engine.close().map_err(OpenError::Engine)?;
+        let closed = shared.services.engine.close().map_err(OpenError::Engine).and_then(|()| {
+            let stopped = shared.identity.update(|identity| {
+                identity.timestamp_ceiling = shared.services.timestamps.last();
+                identity.stopped_cleanly = true;
+            });
+            stopped.map_err(OpenError::Identity)
+        });
         shared.pool.close();
-        let mut identity = self.lock_identity();
-        identity.timestamp_ceiling = shared.services.timestamps.last();
-        identity.stopped_cleanly = true;
-        identity.store(shared.world.disk.as_ref(), &shared.dir).map_err(OpenError::Identity)
-    }
-
-    fn lock_identity(&self) -> MutexGuard<'_, Identity> {
-        self.shared.identity.lock().unwrap_or_else(PoisonError::into_inner)
+        // Nothing of this node writes any more.
+        drop(shared.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+        closed
     }
 
     /// Promises on disk that no timestamp above `ceiling` is given out before the next promise.
     fn raise_timestamp_ceiling(&self, ceiling: i64) -> Result<(), IdentityError> {
-        let mut identity = self.lock_identity();
-        identity.timestamp_ceiling = ceiling;
-        identity.store(self.shared.world.disk.as_ref(), &self.shared.dir)
+        self.shared.identity.update(|identity| identity.timestamp_ceiling = ceiling)
     }
 }

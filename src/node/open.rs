@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use cql_lite::types::text::print_uuid;
 use helenus_platform::disk::{Disk, LockError};
@@ -19,7 +19,7 @@ use super::snapshots::Snapshots;
 use super::statements::StatementCache;
 use super::views::LiveViews;
 use super::{Node, Shared, World, background};
-use crate::cluster::identity::{Identity, IdentityError};
+use crate::cluster::identity::{Identity, IdentityError, IdentityFile};
 use crate::cluster::metadata::Metadata;
 use crate::cluster::metadata_log::MetadataLogError;
 use crate::config::{Config, DurabilityMode};
@@ -111,8 +111,7 @@ impl Node {
         let disk = world.disk.clone();
         let dir = config.data_dir.clone();
         disk.create_dir_all(&dir).map_err(io("cannot create", &dir))?;
-        let owner = format!("helenus, process {}", std::process::id());
-        let lock = disk.lock(&dir.join("LOCK"), &owner).map_err(OpenError::Locked)?;
+        let lock = disk.lock(&dir.join("LOCK"), "helenus").map_err(OpenError::Locked)?;
 
         let found = Identity::load(disk.as_ref(), &dir).map_err(OpenError::Identity)?;
         let (mut identity, metadata) = match found {
@@ -122,6 +121,7 @@ impl Node {
                     world.clock.clone(),
                     &dir.join("metadata"),
                     identity.cluster_id,
+                    identity.metadata_version,
                 );
                 (identity, metadata.map_err(OpenError::Metadata)?)
             }
@@ -132,6 +132,7 @@ impl Node {
             identity.counter_generation = identity.counter_generation.saturating_add(1);
         }
         identity.stopped_cleanly = false;
+        identity.metadata_version = metadata.schema().version;
         let floor = identity.timestamp_ceiling;
         identity.timestamp_ceiling = background::first_ceiling(floor, world.clock.wall_micros());
         identity.store(disk.as_ref(), &dir).map_err(OpenError::Identity)?;
@@ -160,7 +161,7 @@ impl Node {
         let runtime = world.runtime.as_ref();
         let pool = Pool::new(runtime, "helenus-pool", config.fetch_threads, POOL_QUEUE);
         let pool = Arc::new(pool);
-        let identity = Arc::new(Mutex::new(identity));
+        let identity = Arc::new(IdentityFile::new(world.disk.clone(), dir.clone(), identity));
         let snapshots = Arc::new(Snapshots {
             disk: world.disk.clone(),
             clock: world.clock.clone(),
@@ -170,7 +171,11 @@ impl Node {
         });
         snapshots.remove_unfinished();
         let auto_snapshots = config.auto_snapshot.then(|| snapshots.clone());
-        let applier = Arc::new(EngineApplier { engine: engine.clone(), auto_snapshots });
+        let applier = Arc::new(EngineApplier {
+            engine: engine.clone(),
+            auto_snapshots,
+            identity: identity.clone(),
+        });
         let traces = Arc::new(Traces::new(world.clock.clone()));
         let statements = Arc::new(StatementCache::new(config.prepared_statements_bytes));
         let clients = Clients::new();
@@ -202,7 +207,7 @@ impl Node {
                 stopped: Signal::new(),
                 background: background::Count::default(),
                 identity,
-                _lock: lock,
+                lock: Mutex::new(Some(lock)),
             }),
         };
         node.start_background();
@@ -218,7 +223,7 @@ fn services(
     timestamp_floor: i64,
 ) -> Services {
     let counter_id = {
-        let identity = views.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        let identity = views.identity.get();
         CounterId { host: identity.host_id, generation: identity.counter_generation }
     };
     Services {
@@ -281,6 +286,9 @@ fn engine_options(world: &World, config: &Config, identity: &Identity) -> Option
         block_cache_bytes: config.block_cache_bytes,
         skip_damaged_log: config.skip_damaged_log,
         fork: world.runtime.clone(),
+        // The metadata log is whole, as IDENTITY's version shows: what it does not name was
+        // dropped, perhaps by a DROP that a crash cut off before the engine had carried it out.
+        drop_unnamed_tables: true,
         ..Options::new(config.data_dir.join("engine"))
     }
 }

@@ -2,12 +2,19 @@
 
 use std::path::Path;
 
+use bytes::BytesMut;
+use cql_lite::wire::frame::HEADER_BYTES;
+use cql_lite::wire::{
+    ProtocolVersion, QueryOptions, Response, ResponseWriter, ResultBody, decode_response,
+};
 use helenus_platform::clock::ManualClock;
 use helenus_platform::disk::FaultyDisk;
 use helenus_platform::random::SeededRandom;
 use helenus_platform::runtime::SimRuntime;
+use helenus_storage::Budget;
 
 use super::*;
+use crate::query::{Ask, Execution, Step, prepare};
 
 struct Lab {
     disk: FaultyDisk,
@@ -33,7 +40,13 @@ impl Lab {
             random: Arc::new(SeededRandom::new(1)),
             runtime: Arc::new(self.runtime.clone()),
         };
-        let config = Config { data_dir: "/data".into(), segment_bytes: 1 << 16, ..config };
+        let config = Config {
+            data_dir: "/data".into(),
+            segment_bytes: 1 << 16,
+            // Waits for a flush, which nobody carries out while a test runs a statement.
+            auto_snapshot: false,
+            ..config
+        };
         Node::open(world, config)
     }
 
@@ -46,6 +59,140 @@ impl Lab {
         self.disk.crash_process();
         self.runtime.kill();
     }
+}
+
+/// Runs a statement to its end, waiting for the disk where needed.
+fn run(node: &Node, text: &str) -> crate::error::Result<ResultBody> {
+    let services = node.services();
+    let schema = node.metadata().schema();
+    let prepared = Arc::new(prepare(&schema, None, text, None)?);
+    let options = QueryOptions::default();
+    let ask = Ask { options: &options, keyspace: None, metadata_id: None, trace: None };
+    let mut out = BytesMut::new();
+    let mut writer = ResponseWriter::new(&mut out, ProtocolVersion::V5, 0);
+    let mut execution = Execution::begin(services, &schema, &prepared, ask, &mut writer)?;
+    let mut budget = Budget::UNLIMITED;
+    loop {
+        match execution.step(services, &mut writer, &mut budget)? {
+            Step::Done { .. } => break,
+            Step::Yield => {}
+            Step::NeedsBlocks(blocks) => execution.fetch(services, blocks)?,
+            Step::Block => execution.block(services, &mut writer)?,
+            Step::Lock(_) => panic!("nobody else holds a lock"),
+        }
+    }
+    writer.finish();
+    let body = &out[HEADER_BYTES..];
+    let opcode = cql_lite::wire::Opcode::Result;
+    match decode_response(ProtocolVersion::V5, out[1], opcode, body).unwrap().response {
+        Response::Result(body) => Ok(body),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn row_count(node: &Node, table: &str) -> usize {
+    match run(node, &format!("SELECT * FROM k.{table}")).unwrap() {
+        ResultBody::Rows(rows) => rows.len(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A keyspace with the tables `t` and `u`, ten rows in each.
+fn fill(node: &Node) {
+    let options = "{'class': 'SimpleStrategy', 'replication_factor': 1}";
+    run(node, &format!("CREATE KEYSPACE k WITH replication = {options}")).unwrap();
+    for table in ["t", "u"] {
+        run(node, &format!("CREATE TABLE k.{table} (k int PRIMARY KEY)")).unwrap();
+        for key in 0..10 {
+            run(node, &format!("INSERT INTO k.{table} (k) VALUES ({key})")).unwrap();
+        }
+    }
+}
+
+/// The ids of the tables that have a directory.
+fn directories(lab: &Lab) -> Vec<u32> {
+    let entries = lab.disk.list(Path::new("/data/engine/tables")).unwrap();
+    entries.iter().map(|entry| u32::from_str_radix(&entry.name, 16).unwrap()).collect()
+}
+
+#[test]
+fn a_drop_that_was_cut_off_anywhere_is_finished_by_the_next_start() {
+    let prepared = || {
+        let lab = Lab::new();
+        let node = lab.open().unwrap();
+        fill(&node);
+        lab.close(node);
+        let node = lab.open().unwrap();
+        (lab, node)
+    };
+    let calls = {
+        let (lab, node) = prepared();
+        let before = lab.disk.calls();
+        run(&node, "DROP TABLE k.t").unwrap();
+        lab.disk.calls() - before
+    };
+    let (mut dropped, mut kept) = (0, 0);
+    for call in 1..=calls {
+        let (lab, node) = prepared();
+        lab.disk.cut_at_call(lab.disk.calls() + call);
+        drop(run(&node, "DROP TABLE k.t"));
+        drop(node);
+        lab.runtime.kill();
+        lab.disk.power_cut(Default::default());
+        let node = lab.open().unwrap_or_else(|error| panic!("cut at call {call}: {error}"));
+        assert_eq!(row_count(&node, "u"), 10, "cut at call {call}");
+        if node.metadata().schema().table("k", "t").is_some() {
+            kept += 1;
+            assert_eq!(row_count(&node, "t"), 10, "cut at call {call}");
+        } else {
+            dropped += 1;
+        }
+        let named: Vec<u32> = node.engine().tables().iter().map(|table| table.0).collect();
+        assert_eq!(directories(&lab), named, "cut at call {call}");
+        lab.close(node);
+    }
+    assert!(dropped > 2 && kept > 0, "{dropped} dropped, {kept} kept");
+}
+
+#[test]
+fn a_metadata_log_that_has_lost_its_end_takes_no_table_with_it() {
+    let lab = Lab::new();
+    let node = lab.open().unwrap();
+    fill(&node);
+    lab.close(node);
+    let before = directories(&lab);
+    let path = Path::new("/data/metadata/log-0000000000000000");
+    let file = lab.disk.open_write(path).unwrap();
+    let mut whole = vec![0; file.len().unwrap() as usize];
+    file.read_exact_at(0, &mut whole).unwrap();
+    for length in [whole.len() - 20, whole.len() / 2, 36] {
+        file.set_len(length as u64).unwrap();
+        let refused = lab.open().unwrap_err().to_string();
+        assert!(refused.contains("log-0000000000000000 ends with version"), "{refused}");
+        assert_eq!(directories(&lab), before);
+    }
+    file.write_all_at(0, &whole).unwrap();
+    let node = lab.open().unwrap();
+    assert_eq!((row_count(&node, "t"), row_count(&node, "u")), (10, 10));
+}
+
+#[test]
+fn a_closed_node_lets_go_of_its_directory_although_it_is_still_there() {
+    let lab = Lab::new();
+    let node = lab.open().unwrap();
+    fill(&node);
+    for _ in 0..3 {
+        let (again, engine) = (node.clone(), node.engine().clone());
+        lab.runtime.block_on(100_000, async move { again.close().await }).unwrap().unwrap();
+        assert!(run(&node, "INSERT INTO k.t (k) VALUES (11)").is_err());
+        assert!(engine.truncate(helenus_storage::model::TableId(1)).is_err());
+    }
+    let next = lab.open().unwrap();
+    assert!(matches!(lab.open(), Err(OpenError::Locked(_))));
+    assert_eq!(row_count(&next, "t"), 10);
+    // Being dropped at last, the first does not let go of what the second holds.
+    drop(node);
+    assert!(matches!(lab.open(), Err(OpenError::Locked(_))));
 }
 
 #[test]

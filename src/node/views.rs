@@ -8,14 +8,14 @@ mod figures;
 mod traces;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use helenus_platform::pool::Pool;
 use helenus_storage::Engine;
 use helenus_storage::model::PartitionKey;
 
 use super::statements::StatementCache;
-use crate::cluster::identity::Identity;
+use crate::cluster::identity::{Identity, IdentityFile};
 use crate::config::Config;
 use crate::error::Result;
 use crate::query::source::{ViewRow, Views};
@@ -32,7 +32,7 @@ const STORAGE_PORT: i32 = 7000;
 /// What the views are computed from.
 pub(super) struct LiveViews {
     pub(super) config: Config,
-    pub(super) identity: Arc<Mutex<Identity>>,
+    pub(super) identity: Arc<IdentityFile>,
     pub(super) engine: Engine,
     pub(super) traces: Arc<Traces>,
     pub(super) statements: Arc<StatementCache>,
@@ -86,7 +86,7 @@ impl Views for LiveViews {
 
 impl LiveViews {
     fn identity(&self) -> Identity {
-        self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.identity.get()
     }
 
     /// Where clients reach the node.

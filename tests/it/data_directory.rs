@@ -24,7 +24,8 @@ fn a_directory_in_use_is_refused_with_who_holds_it() {
     let node = Node::start(dir.path(), &[]);
     let (code, message) = Node::refused(dir.path(), &[]);
     assert_eq!(code, 1);
-    assert!(message.contains("in use by helenus, process"), "{message}");
+    let holder = format!("LOCK is in use by helenus (pid {})", node.id());
+    assert!(message.contains(&holder), "{message}");
     assert_eq!(node.stop().code(), Some(0));
 }
 

@@ -20,7 +20,7 @@ fn new() -> (Arc<dyn Disk>, Arc<dyn Clock>, MetadataLog) {
 }
 
 fn open(disk: &Arc<dyn Disk>, clock: &Arc<dyn Clock>) -> Result<(MetadataLog, Recovered)> {
-    MetadataLog::open(disk.clone(), clock.clone(), Path::new(DIR), CLUSTER)
+    MetadataLog::open(disk.clone(), clock.clone(), Path::new(DIR), CLUSTER, 0)
 }
 
 fn contents(disk: &Arc<dyn Disk>, name: &str) -> Vec<u8> {
@@ -115,8 +115,33 @@ fn what_is_missing_or_foreign_is_refused() {
     log.append(b"one").unwrap();
     log.snapshot(b"one").unwrap();
     drop(log);
-    let other = MetadataLog::open(disk.clone(), clock.clone(), Path::new(DIR), [8; 16]);
+    let other = MetadataLog::open(disk.clone(), clock.clone(), Path::new(DIR), [8; 16], 0);
     assert!(other.is_err_and(|e| e.to_string().contains("another cluster")));
     disk.remove(&Path::new(DIR).join("log-0000000000000001")).unwrap();
     assert!(open(&disk, &clock).is_err_and(|e| e.to_string().contains("missing")));
+}
+
+#[test]
+fn a_log_that_has_lost_its_end_is_refused_and_left_as_it_is() {
+    let (disk, clock, mut log) = new();
+    log.append(b"one").unwrap();
+    let first = contents(&disk, "log-0000000000000000").len();
+    log.append(b"two").unwrap();
+    drop(log);
+    let whole = contents(&disk, "log-0000000000000000");
+    let open_with = |committed| {
+        MetadataLog::open(disk.clone(), clock.clone(), Path::new(DIR), CLUSTER, committed)
+    };
+    for end in HEADER_BYTES..whole.len() - 13 {
+        overwrite(&disk, "log-0000000000000000", &whole[..end]);
+        let refused = open_with(2).err().unwrap().to_string();
+        assert!(refused.contains("log-0000000000000000"), "{refused}");
+        if end >= first {
+            assert!(refused.contains("ends with version 1, but version 2"), "{refused}");
+        }
+        assert_eq!(contents(&disk, "log-0000000000000000").len(), end);
+    }
+    overwrite(&disk, "log-0000000000000000", &whole);
+    assert!(open_with(3).is_err());
+    assert_eq!(open_with(2).unwrap().1.entries.len(), 2);
 }

@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use cql_lite::types::text::{hex, print_timestamp_iso, print_uuid};
 use helenus_platform::checksum::crc32;
@@ -27,7 +27,7 @@ use helenus_platform::runtime::block_on;
 use helenus_storage::model::{LogPosition, TableId};
 use helenus_storage::{Engine, JobKind, SnapshotFile};
 
-use crate::cluster::identity::Identity;
+use crate::cluster::identity::{Identity, IdentityFile};
 use crate::cluster::metadata::Metadata;
 use crate::error::{Error, Result};
 use crate::schema::{Schema, Table};
@@ -42,7 +42,7 @@ pub(crate) struct Snapshots {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) engine: Engine,
-    pub(super) identity: Arc<Mutex<Identity>>,
+    pub(super) identity: Arc<IdentityFile>,
     /// The data directory.
     pub(super) dir: PathBuf,
 }
@@ -142,13 +142,14 @@ impl Snapshots {
             disk.create_dir_all(path).map_err(|error| io("cannot create", path, &error))
         };
         make(dir)?;
-        let identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let identity = self.identity.get();
         let mut manifest = Manifest::new(tag);
         manifest.host_id = print_uuid(&identity.host_id);
         manifest.created_at_micros = self.clock.wall_micros();
         manifest.created_at = print_timestamp_iso(manifest.created_at_micros / 1000);
         // Whoever comes back from here has not stopped cleanly.
-        let identity = Identity { stopped_cleanly: false, ..identity };
+        let metadata_version = schema.version;
+        let identity = Identity { stopped_cleanly: false, metadata_version, ..identity };
         identity.store(disk, dir).map_err(|error| Error::server(error.to_string()))?;
         let metadata = dir.join("metadata");
         make(&metadata)?;

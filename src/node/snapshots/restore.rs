@@ -67,7 +67,7 @@ pub fn restore(
             entry.name
         )));
     }
-    let schema = copy_metadata(disk, clock, snapshot, data_dir, identity.cluster_id)?;
+    let schema = copy_metadata(disk, clock, snapshot, data_dir, &identity)?;
     let tables = tables(&schema, &manifest, snapshot)?;
     helenus_storage::restore(disk, random.clone(), &data_dir.join("engine"), &tables)?;
     disk.sync_dir(data_dir).map_err(|error| io("cannot sync", data_dir, &error))?;
@@ -115,7 +115,7 @@ fn copy_metadata(
     clock: &Arc<dyn Clock>,
     snapshot: &Path,
     data_dir: &Path,
-    cluster_id: [u8; 16],
+    identity: &Identity,
 ) -> Result<Arc<Schema>> {
     let (from, to) = (snapshot.join("metadata"), data_dir.join("metadata"));
     disk.create_dir_all(&to).map_err(|error| io("cannot create", &to, &error))?;
@@ -130,7 +130,10 @@ fn copy_metadata(
         write().map_err(|error| io("cannot write", &path, &error))?;
     }
     disk.sync_dir(&to).map_err(|error| io("cannot sync", &to, &error))?;
-    Ok(Metadata::open(disk.clone(), clock.clone(), &to, cluster_id)?.schema())
+    Ok({
+        let version = identity.metadata_version;
+        Metadata::open(disk.clone(), clock.clone(), &to, identity.cluster_id, version)?.schema()
+    })
 }
 
 /// Every stored table of the schema, with its files; those that were not in the snapshot are empty.

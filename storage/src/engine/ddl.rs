@@ -18,6 +18,7 @@ impl Shared {
         keyspace: KeyspaceId,
         options: TableOptions,
     ) -> Result<()> {
+        let _working = self.working();
         self.check_open()?;
         let _alone = self.ddl.lock().unwrap_or_else(PoisonError::into_inner);
         if self.tables.load().contains_key(&id) {
@@ -61,6 +62,7 @@ impl Shared {
     }
 
     pub(super) fn drop_table(&self, id: TableId) -> Result<()> {
+        let _working = self.working();
         self.check_open()?;
         let _alone = self.ddl.lock().unwrap_or_else(PoisonError::into_inner);
         let table = self.tables.load().get(&id).cloned();
@@ -101,6 +103,7 @@ impl Shared {
     }
 
     pub(super) fn truncate(&self, id: TableId) -> Result<()> {
+        let _working = self.working();
         self.check_open()?;
         let table = self.table(id)?;
         let change = table.begin_change();

@@ -39,7 +39,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -72,8 +72,8 @@ pub(crate) use memory::Generation;
 use memory::Memory;
 pub(crate) use table::Table;
 
-/// An open data directory. Cheap to clone; the directory is let go when the last clone and the
-/// last job are dropped.
+/// An open data directory. Cheap to clone. The directory is let go by [`Engine::close`], or when
+/// the last clone and the last job are dropped.
 #[derive(Clone)]
 pub struct Engine {
     shared: Arc<Shared>,
@@ -107,6 +107,10 @@ pub(crate) struct Shared {
 
     /// Held by whoever creates or drops a table.
     pub(crate) ddl: Mutex<()>,
+
+    /// Shared by whoever may write to files; `close` takes it alone, so that nothing is written
+    /// any more once the directory was let go.
+    working: RwLock<()>,
 }
 
 /// Takes writes.
@@ -155,6 +159,7 @@ impl Job {
     /// Does a slice of the work. After an error the job has ended; what it was to do is handed
     /// out again later.
     pub fn step(&mut self, budget: &mut Budget) -> Result<JobStep> {
+        let _working = self.shared.working();
         if self.shared.is_closed() {
             return Ok(JobStep::Done);
         }
@@ -173,6 +178,11 @@ impl Job {
 impl Shared {
     pub(crate) fn is_closed(&self) -> bool {
         self.phase.load(Ordering::Acquire) == CLOSED
+    }
+
+    /// To be held while files may be written; look only then whether the engine is closed.
+    pub(crate) fn working(&self) -> RwLockReadGuard<'_, ()> {
+        self.working.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Refuses if the engine is closed, drained or has failed.
@@ -481,16 +491,24 @@ impl Engine {
         self.shared.health.failure().or_else(|| self.shared.log.failed())
     }
 
-    /// Ends background work, takes no more writes, and makes all that were taken durable.
-    /// Flushes nothing: replay is fast.
+    /// Ends background work, takes no more writes, makes all that were taken durable, and lets go
+    /// of the directory. Flushes nothing: replay is fast. Waits for steps of jobs that are under
+    /// way on other threads.
     pub fn close(&self) -> Result<()> {
-        self.shared.phase.store(CLOSED, Ordering::Release);
-        self.shared.flush_signal.notify_all();
-        self.shared.compaction_signal.notify_all();
-        self.shared.log.close()?;
-        // So that a segment which goes missing while the directory is closed is missed.
-        let files = open::log_files(self.shared.manifest.directory())?;
-        self.shared.commit(vec![Edit::LogClosed { files }])
+        let shared = &self.shared;
+        if shared.phase.swap(CLOSED, Ordering::AcqRel) == CLOSED {
+            return Ok(());
+        }
+        shared.flush_signal.notify_all();
+        shared.compaction_signal.notify_all();
+        let _alone = shared.working.write().unwrap_or_else(PoisonError::into_inner);
+        let closed = shared.log.close().and_then(|()| {
+            // So that a segment which goes missing while the directory is closed is missed.
+            let files = open::log_files(shared.manifest.directory())?;
+            shared.commit(vec![Edit::LogClosed { files }])
+        });
+        shared.manifest.directory().release();
+        closed
     }
 }
 

@@ -12,10 +12,8 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use arc_swap::ArcSwap;
 use helenus_platform::clock::Clock;
@@ -82,6 +80,7 @@ pub(super) fn open(
         log_damage: OnceLock::new(),
         tables: ArcSwap::from_pointee(tables),
         ddl: Mutex::new(()),
+        working: RwLock::new(()),
     });
     let damage = replay(&shared, found, &state)?;
     // Nobody else has this engine yet.

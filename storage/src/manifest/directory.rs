@@ -16,7 +16,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use helenus_platform::disk::{Disk, DiskLock, File};
 
@@ -38,7 +38,8 @@ const SMALL_FILE_BYTES_MAX: u64 = 4096;
 pub(crate) struct Directory {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) path: PathBuf,
-    _lock: Box<dyn DiskLock>,
+    /// None once the directory was let go.
+    lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
 
 impl Directory {
@@ -55,9 +56,14 @@ impl Directory {
             };
             Error::new(kind, "opening the data directory").at_file(path, None).caused_by(error)
         })?;
-        let directory = Directory { disk, path: path.to_owned(), _lock: lock };
+        let directory = Directory { disk, path: path.to_owned(), lock: Mutex::new(Some(lock)) };
         directory.found_or_check()?;
         Ok(directory)
+    }
+
+    /// Lets go of the directory, so that it can be opened again. Nothing may be written after this.
+    pub(crate) fn release(&self) {
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 
     /// Where the commit log lives.
