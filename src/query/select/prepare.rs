@@ -274,6 +274,9 @@ fn ordering(
     if statement.order_by.is_empty() {
         return Ok((false, None));
     }
+    if statement.order_by.iter().any(|ordering| ordering.ann_of.is_some()) {
+        return Err(Error::invalid("ANN ordering by vector requires the column to be indexed"));
+    }
     if !restrictions.partition.names_partitions() {
         return Err(Error::invalid(
             "ORDER BY is only supported when the partition key is restricted by an EQ or an IN.",
@@ -283,9 +286,6 @@ fn ordering(
     let mut sort = Vec::new();
     let mut next = 0;
     for ordering in &statement.order_by {
-        if ordering.ann_of.is_some() {
-            return Err(Error::invalid("ANN ordering by vector requires the column to be indexed"));
-        }
         let (column, found) = find_column(table, ordering.column.as_str())?;
         if column.kind != ColumnKind::Clustering {
             return Err(Error::invalid(format!(
