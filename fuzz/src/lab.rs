@@ -111,10 +111,10 @@ impl Lab {
         self.ask(|handler, context, out| handler.execute(context, &execute, out))
     }
 
-    fn ask(
-        &self,
-        call: impl FnOnce(&dyn Handler, &mut RequestContext<'_>, &mut ResponseWriter<'_>) -> Handled,
-    ) -> Result<Response, String> {
+    fn ask<F>(&self, call: F) -> Result<Response, String>
+    where
+        F: FnOnce(&dyn Handler, &mut RequestContext<'_>, &mut ResponseWriter<'_>) -> Handled,
+    {
         let client = Client {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             version: VERSION,

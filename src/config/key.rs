@@ -292,8 +292,8 @@ pub const KEYS: &[Key] = &[
         "commit_log.skip_damaged",
         skip_damaged_log,
         "Start although the commit log is damaged or a part of it is missing, without what cannot \
-         be read. Loses acknowledged writes, each loss named in the log: an operator's last resort, \
-         for one start."
+         be read. Loses acknowledged writes, each loss named in the log: an operator's last \
+         resort, for one start."
     ),
     size!(
         "memtable.flush_bytes",
