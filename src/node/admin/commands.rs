@@ -86,7 +86,11 @@ impl Node {
                 }
                 Ok(Value::Null)
             }
-            Command::Drain => self.drain().await.map(|()| Value::Null),
+            Command::Drain => {
+                tracing::info!("draining: no requests are served until the node is restarted");
+                self.drain().await?;
+                Ok(Value::Null)
+            }
             Command::TableStats { names } => {
                 let tables = named(&schema, &names)?;
                 json(self.on_pool(move |node| node.table_figures(&tables)).await?)
@@ -175,7 +179,6 @@ impl Node {
     pub(crate) async fn drain(&self) -> Result<()> {
         let engine = self.engine();
         engine.drain();
-        tracing::info!("draining: no requests are served until the node is restarted");
         // A write may have been under way: only when nothing is left is it over.
         let all = LogPosition(u64::MAX);
         while !engine.is_flushed(None, all) {
