@@ -14,7 +14,7 @@ const WARM: usize = 200;
 /// What the sessions after that may add to the process. One that leaks its node leaks 100 KiB.
 const GROWN_KIB_MAX: u64 = 24 << 10;
 /// The promise, and what a build without optimisation on a busy machine is held to.
-const OPEN_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 50 } else { 5 });
+const OPEN_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 20 } else { 5 });
 
 fn status(key: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();

@@ -11,7 +11,43 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use super::tree::{Node, Tree};
 use super::{Disk, DiskLock, Entry, File, LockError};
 
-type Bytes = Arc<RwLock<Vec<u8>>>;
+type Bytes = Arc<RwLock<Content>>;
+
+/// A file's bytes up to the last one that was written; those behind it, up to `len`, are zeros and
+/// take no memory, so that room that is only reserved costs nothing.
+#[derive(Default)]
+struct Content {
+    written: Vec<u8>,
+    len: usize,
+}
+
+impl Content {
+    fn read_at(&self, offset: usize, out: &mut [u8]) -> usize {
+        let n = self.len.saturating_sub(offset).min(out.len());
+        let out = out.get_mut(..n).unwrap_or_default();
+        let written = self.written.get(offset..).unwrap_or_default();
+        let written = written.get(..n).unwrap_or(written);
+        let (from_written, zeros) = out.split_at_mut(written.len());
+        from_written.copy_from_slice(written);
+        zeros.fill(0);
+        n
+    }
+
+    fn write_at(&mut self, start: usize, end: usize, bytes: &[u8]) {
+        if self.written.len() < end {
+            self.written.resize(end, 0);
+        }
+        if let Some(to) = self.written.get_mut(start..end) {
+            to.copy_from_slice(bytes);
+        }
+        self.len = self.len.max(end);
+    }
+
+    fn set_len(&mut self, len: usize) {
+        self.written.truncate(len);
+        self.len = len;
+    }
+}
 
 #[derive(Default)]
 struct Names {
@@ -80,7 +116,7 @@ impl Disk for MemoryDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        self.names().tree.list(dir, |bytes| read(bytes).len() as u64)
+        self.names().tree.list(dir, |bytes| read(bytes).len as u64)
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
@@ -155,16 +191,17 @@ struct MemoryFile {
     writable: bool,
 }
 
-fn read(bytes: &Bytes) -> std::sync::RwLockReadGuard<'_, Vec<u8>> {
+fn read(bytes: &Bytes) -> std::sync::RwLockReadGuard<'_, Content> {
     bytes.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl MemoryFile {
-    fn change(&self, change: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
+    fn change(&self, change: impl FnOnce(&mut Content)) -> io::Result<()> {
         if !self.writable {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        change(&mut self.bytes.write().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.bytes.write().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
     }
 }
 
@@ -175,13 +212,7 @@ fn index(n: u64) -> io::Result<usize> {
 
 impl File for MemoryFile {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
-        let bytes = read(&self.bytes);
-        let from = bytes.get(index(offset)?..).unwrap_or_default();
-        let n = from.len().min(out.len());
-        if let (Some(to), Some(from)) = (out.get_mut(..n), from.get(..n)) {
-            to.copy_from_slice(from);
-        }
-        Ok(n)
+        Ok(read(&self.bytes).read_at(index(offset)?, out))
     }
 
     fn try_read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<Option<usize>> {
@@ -191,15 +222,7 @@ impl File for MemoryFile {
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let start = index(offset)?;
         let end = start.checked_add(bytes.len()).ok_or(io::ErrorKind::InvalidInput)?;
-        self.change(|all| {
-            if all.len() < end {
-                all.resize(end, 0);
-            }
-            if let Some(to) = all.get_mut(start..end) {
-                to.copy_from_slice(bytes);
-            }
-            Ok(())
-        })
+        self.change(|content| content.write_at(start, end, bytes))
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -207,28 +230,17 @@ impl File for MemoryFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(read(&self.bytes).len() as u64)
+        Ok(read(&self.bytes).len as u64)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = index(len)?;
-        self.change(|all| {
-            all.resize(len, 0);
-            Ok(())
-        })
+        self.change(|content| content.set_len(len))
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
         let len = index(len)?;
-        self.change(|all| {
-            if all.is_empty() {
-                // Fresh zeros cost nothing until they are touched.
-                *all = vec![0; len];
-            } else if all.len() < len {
-                all.resize(len, 0);
-            }
-            Ok(())
-        })
+        self.change(|content| content.len = content.len.max(len))
     }
 
     fn drop_cache(&self, _offset: u64, _len: u64) {}
