@@ -14,8 +14,8 @@ use helenus_storage::{Budget, ErrorKind, JobKind, JobStep};
 use super::Node;
 use crate::config::DurabilityMode;
 
-/// Work of one step of a job: about a millisecond.
-const STEP_UNITS: u64 = 20_000;
+/// Work of one step of a job: less than a millisecond (`storage/tests/it/compaction_load.rs`).
+const STEP_UNITS: u64 = 1_000;
 /// Rest after a job has failed, so that a full disk is not tried a thousand times a second.
 const FAILED_JOB_PAUSE: Duration = Duration::from_millis(500);
 /// A failure that goes on is logged again after this long.

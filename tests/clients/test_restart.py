@@ -1,17 +1,35 @@
 """A node that is killed or stopped has every acknowledged write when it comes back."""
 
+import collections
 import random
+import re
 import threading
 import time
+import urllib.request
 
 import pytest
-from conftest import Node
+from conftest import Node, free_port
+
+BACKGROUND = ("flushes", "compactions", "compaction_bytes_written")
+
+
+def counters(port, *names):
+    """These counters of the node's engine."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        text = answer.read().decode()
+    found = {}
+    for name in names:
+        found[name] = int(re.search(rf"^helenus_engine_{name}_total (\d+)", text, re.M).group(1))
+    return found
 
 
 @pytest.mark.parametrize("durability", ["group", "periodic", "batch"])
 def test_killed_at_random_moments(tmp_path, durability):
+    metrics = free_port()
     node = Node(
-        tmp_path, "--set", f"commit_log.mode={durability}", "--set", "memtable.flush_bytes=262144",
+        tmp_path, "--set", f"commit_log.mode={durability}", "--set", "memtable.flush_bytes=64KiB",
+        # Of two metrics.port the later counts.
+        "--set", f"metrics.port={metrics}",
     )
     cluster = node.cluster()
     session = cluster.connect()
@@ -19,6 +37,7 @@ def test_killed_at_random_moments(tmp_path, durability):
     session.execute("CREATE TABLE k.t (p int, c int, v text, PRIMARY KEY (p, c))")
     cluster.shutdown()
     promised, unknown = {}, {}
+    background = collections.Counter()
     chance = random.Random(7)
     for _ in range(4):
         cluster = node.cluster()
@@ -48,7 +67,11 @@ def test_killed_at_random_moments(tmp_path, durability):
         ]
         for worker in workers:
             worker.start()
-        time.sleep(0.5 + chance.random())
+        kill_at = time.monotonic() + 0.5 + chance.random()
+        while time.monotonic() < kill_at:
+            time.sleep(0.05)
+            met = counters(metrics, *BACKGROUND)
+        background.update(met)
         node.kill()
         stop.set()
         for worker in workers:
@@ -65,6 +88,9 @@ def test_killed_at_random_moments(tmp_path, durability):
             promised[key] = found.get(key)
             unknown[key] = set()
     assert len(promised) > 100
+    # Every kill is amid both: a table of this size is flushed and compacted without end.
+    assert background["flushes"] > 20 and background["compactions"] > 4, background
+    assert background["compaction_bytes_written"] > 0, background
     assert node.stop() == 0
     node.start()
     cluster = node.cluster()

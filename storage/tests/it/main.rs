@@ -1,6 +1,7 @@
 //! The engine's integration tests: against a model, against a disk with faults, path by path.
 
 mod collect;
+mod compaction_load;
 mod crash;
 mod crash_script;
 mod flips;
