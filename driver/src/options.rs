@@ -59,7 +59,7 @@ impl Options {
 /// [`Options`] stand.
 macro_rules! option_methods {
     ($($options:ident).+) => {
-        /// How many replicas must answer; [`Consistency::LocalQuorum`] if nobody says.
+        /// How many replicas must answer; [`LocalQuorum`](crate::Consistency::LocalQuorum) if nobody says.
         #[must_use]
         pub fn consistency(mut self, level: $crate::Consistency) -> Self {
             self.$($options).+.consistency = Some(level);
