@@ -77,7 +77,7 @@ impl Key {
         (self.set)(config, text).ok_or_else(impossible)
     }
 
-    /// The value as text, as [`Self::set`] takes it.
+    /// The value as text, as `set` takes it.
     #[must_use]
     pub fn show(&self, config: &Config) -> String {
         (self.show)(config)

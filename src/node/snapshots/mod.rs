@@ -1,4 +1,4 @@
-//! Snapshots of a node: taking, listing, removing them; [`restore`] is the way back.
+//! Snapshots of a node: taking, listing, removing them; [`mod@restore`] is the way back.
 //!
 //! ```text
 //! snapshots/<tag>/manifest.json                 written last: the snapshot counts      manifest.rs

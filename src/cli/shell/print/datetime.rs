@@ -24,7 +24,7 @@ const MONTHS: [&str; 12] = [
 const DAYS: [&str; 7] =
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 
-/// The conversions that [`print`] knows.
+/// The conversions that [`print()`] knows.
 const KNOWN: &str = "YmdHMSfzZyjbBaAIpeTFs%";
 
 /// Refuses a format with a conversion that is not known.
@@ -110,7 +110,7 @@ fn conversion(out: &mut String, conversion: char, date: CivilDate, millis: i64, 
     };
 }
 
-/// Reads what [`print`] wrote with `format`; `None` if it is something else.
+/// Reads what [`print()`] wrote with `format`; `None` if it is something else.
 pub(in crate::cli::shell) fn parse(format: &str, text: &str) -> Option<i64> {
     let mut fields = Fields { rest: text, ..Fields::default() };
     let mut characters = format.chars();
