@@ -13,6 +13,8 @@ use helenus_platform::random::SeededRandom;
 use helenus_platform::runtime::SimRuntime;
 use helenus_storage::Budget;
 
+mod full_disk;
+
 use super::*;
 use crate::query::{Ask, Execution, Step, prepare};
 
@@ -74,7 +76,11 @@ fn run(node: &Node, text: &str) -> crate::error::Result<ResultBody> {
     let mut budget = Budget::UNLIMITED;
     loop {
         match execution.step(services, &mut writer, &mut budget)? {
-            Step::Done { .. } => break,
+            Step::Done { hold } => {
+                // As a connection does at the end of its turn.
+                hold.into_iter().for_each(|position| node.engine().write_out(position));
+                break;
+            }
             Step::Yield => {}
             Step::NeedsBlocks(blocks) => execution.fetch(services, blocks)?,
             Step::Block => execution.block(services, &mut writer)?,

@@ -7,6 +7,7 @@ mod admin;
 mod bad_frames;
 mod bad_statements;
 mod data_directory;
+mod full_disk;
 mod process;
 mod raw_client;
 mod scylla_driver;
