@@ -76,6 +76,8 @@ impl FlushJob {
                 let retry_at = shared.clock.monotonic() + RETRY_AFTER;
                 claims.flush_not_before.insert(self.table.id, retry_at);
                 shared.metrics.flush_failures.add(1);
+                // Whoever waits for this flush may want to give up.
+                shared.flush_signal.notify_all();
             }
         }
         stepped
