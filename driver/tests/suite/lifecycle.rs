@@ -52,7 +52,7 @@ fn a_directory_in_use_is_refused_with_who_has_it() {
     let session = Blocking::open(&dir.0).unwrap();
     let refused = Blocking::open(&dir.0).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InUse);
-    let holder = format!("process {}", std::process::id());
+    let holder = format!("(pid {})", std::process::id());
     assert!(refused.to_string().contains(&holder), "{refused}");
     session.close().unwrap();
 }
