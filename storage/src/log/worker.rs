@@ -63,6 +63,8 @@ pub(crate) struct Worker {
     noted: u64,
     /// When making a segment may be tried again.
     retry_at: Duration,
+    /// Writes by others than the worker that were slow, one after the other, until now.
+    pub(crate) slow_writes: u32,
     /// Until then nobody but the worker writes: the disk was slow.
     pub(crate) slow_until: Duration,
     /// An empty buffer for the next group.

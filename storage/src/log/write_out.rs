@@ -23,12 +23,28 @@ use crate::model::LogPosition;
 /// More than this is left to the worker: copying it takes longer than waking a thread, and the
 /// caller has others to serve.
 const WRITE_OUT_BYTES_MAX: usize = 256 << 10;
-/// A write to the system's cache that takes longer than this has waited for the disk.
+/// A write to the system's cache that takes longer than this has waited for the disk, or for a
+/// core: the two cannot be told apart here.
 const SLOW_WRITE: Duration = Duration::from_millis(2);
-/// How long the worker writes alone after such a write.
+/// So many slow writes in a row have waited for the disk. A thread that loses its core in a write
+/// of 10 µs does so in one of some hundred writes, not in three after one another.
+const SLOW_WRITES: u32 = 3;
+/// How long the worker writes alone after them.
 const SLOW_REST: Duration = Duration::from_secs(1);
 /// Times that one caller writes what others have left to it, before the worker goes on with it.
-const ROUNDS_MAX: usize = 2;
+/// Waking the worker costs more than a round does.
+const ROUNDS_MAX: usize = 8;
+
+impl Worker {
+    /// Notes how long a write took that ended at `now`.
+    fn wrote_in(&mut self, time: Duration, now: Duration) {
+        self.slow_writes = if time > SLOW_WRITE { self.slow_writes + 1 } else { 0 };
+        if self.slow_writes >= SLOW_WRITES {
+            self.slow_writes = 0;
+            self.slow_until = now + SLOW_REST;
+        }
+    }
+}
 
 impl CommitLog {
     /// Sees to it that records up to `position` that [`CommitLog::append_deferred`] took are on
@@ -67,9 +83,7 @@ impl CommitLog {
             let was_synced = worker.has_synced_all();
             let written = self.write(&mut worker);
             let ended = self.clock.monotonic();
-            if ended.saturating_sub(began) > SLOW_WRITE {
-                worker.slow_until = ended + SLOW_REST;
-            }
+            worker.wrote_in(ended.saturating_sub(began), ended);
             drop(worker);
             if let Err(error) = written {
                 self.fail(error);

@@ -258,12 +258,24 @@ fn a_disk_that_made_a_writer_wait_is_left_to_the_worker() {
     let (rig, _) = Rig::open(&disk, &options).unwrap();
     rig.settle();
     let clock = rig.clock.clone();
-    disk.slow(Some(Arc::new(move |_| clock.advance(Duration::from_millis(5)))));
-    let slow = append_deferred(&rig.log, b"slow");
-    rig.log.write_out(slow);
-    assert!(rig.log.written() >= slow);
+    let slow = Arc::new(move |_| clock.advance(Duration::from_millis(5)));
+    let write = |record| {
+        let position = append_deferred(&rig.log, record);
+        rig.log.write_out(position);
+        assert!(rig.log.written() >= position);
+        rig.settle();
+    };
+    // One slow write, or two, may have waited for a core.
+    disk.slow(Some(slow.clone()));
+    write(b"slow");
+    write(b"slow");
     disk.slow(None);
-    rig.settle();
+    write(b"fast");
+    disk.slow(Some(slow));
+    for _ in 0..3 {
+        write(b"slow");
+    }
+    disk.slow(None);
     let work = rig.log.work_signal().epoch();
     let next = append_deferred(&rig.log, b"next");
     rig.log.write_out(next);
