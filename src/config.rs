@@ -12,9 +12,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use key::distance;
 pub use key::{KEYS, Key, Range};
 pub(crate) use units::parse_duration;
+
+use crate::suggest::distance;
 
 /// When an acknowledged write is safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ pub mod node;
 pub mod query;
 pub mod schema;
 pub mod server;
+mod suggest;
 pub mod telemetry;
 
 /// The Cassandra release that clients are told; drivers choose their schema queries by it.

@@ -12,3 +12,4 @@ pub mod pool;
 pub mod random;
 pub mod runtime;
 pub mod signal;
+pub mod stop;

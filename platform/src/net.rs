@@ -11,6 +11,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BytesMut;
 
@@ -18,7 +19,13 @@ pub use memory::MemoryNetwork;
 pub use real::TokioNetwork;
 pub use real_local::{bind_local, connect_local};
 
-use crate::runtime::BoxFuture;
+use crate::runtime::{BoxFuture, Runtime};
+use crate::signal::Slot;
+use crate::stop::Stop;
+
+/// How long to wait after a failed accept: when the process has no more file descriptors, trying
+/// again at once would only burn a core.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Opens listeners and connections.
 pub trait Network: Send + Sync {
@@ -56,6 +63,33 @@ pub trait Stream: Send {
 
     /// Tells the other side that nothing more will be written.
     fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// Hands every connection to `each`, until `stop` is raised. `what` accepts them, for the log.
+pub async fn accept_until(
+    mut listener: Box<dyn Listener>,
+    what: &'static str,
+    stop: &Stop,
+    runtime: &dyn Runtime,
+    mut each: impl FnMut(Box<dyn Stream>, SocketAddr),
+) {
+    let mut slot = Slot::default();
+    loop {
+        let accepted = poll_fn(|context| {
+            if stop.poll(&mut slot, context.waker()) {
+                return Poll::Ready(None);
+            }
+            listener.poll_accept(context).map(Some)
+        });
+        match accepted.await {
+            None => return,
+            Some(Ok((stream, peer))) => each(stream, peer),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "{what} cannot accept a connection");
+                runtime.sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
 }
 
 /// Writes all of `bytes`.

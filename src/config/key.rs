@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Config, DurabilityMode, units};
+use crate::suggest::distance;
 
 /// One key.
 pub struct Key {
@@ -375,19 +376,3 @@ pub const KEYS: &[Key] = &[
          `helenus clearsnapshot`."
     ),
 ];
-
-/// Levenshtein's edit distance.
-pub(super) fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut left = i + 1;
-        let mut next = vec![left];
-        for (y, (above_left, above)) in b.iter().zip(row.iter().zip(row.iter().skip(1))) {
-            left = (above_left + usize::from(x != *y)).min(above + 1).min(left + 1);
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
-}

@@ -88,16 +88,7 @@ fn without_constants(text: &str) -> String {
         if token.kind == TokenKind::End || shown.len() > STATEMENT_CHARS_MAX {
             break;
         }
-        let is_constant = matches!(
-            token.kind,
-            TokenKind::String
-                | TokenKind::Integer
-                | TokenKind::Float
-                | TokenKind::Boolean
-                | TokenKind::Duration
-                | TokenKind::Uuid
-                | TokenKind::Hex
-        );
+        let is_constant = token.kind.is_constant();
         // Between tokens stand blanks and comments, and a comment may say anything.
         if token.start > copied && !shown.is_empty() {
             shown.push(' ');

@@ -6,19 +6,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::Duration;
 
-use helenus_platform::net::{Listener, Network, Stream};
+use helenus_platform::net::{Listener, Network, Stream, accept_until};
 use helenus_platform::runtime::Runtime;
 use helenus_platform::signal::{Signal, Slot};
+use helenus_platform::stop::Stop;
 
 use super::connection::{Connection, Services};
 use super::socket::Socket;
-use super::stop::Stop;
-
-/// How long to wait after a failed accept: when the process has no more file descriptors, trying
-/// again at once would only burn a core.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A running server.
 pub struct Server {
@@ -100,25 +95,9 @@ impl Drop for Server {
     }
 }
 
-async fn accept(mut listener: Box<dyn Listener>, shared: Arc<Shared>) {
-    let mut slot = Slot::default();
-    loop {
-        let accepted = poll_fn(|context| {
-            if shared.stop.poll(&mut slot, context.waker()) {
-                return Poll::Ready(None);
-            }
-            listener.poll_accept(context).map(Some)
-        })
-        .await;
-        match accepted {
-            None => return,
-            Some(Ok((stream, peer))) => serve(stream, peer, &shared),
-            Some(Err(error)) => {
-                tracing::warn!(%error, "cannot accept a connection");
-                shared.runtime.sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+async fn accept(listener: Box<dyn Listener>, shared: Arc<Shared>) {
+    let each = |stream, peer| serve(stream, peer, &shared);
+    accept_until(listener, "the server", &shared.stop, &*shared.runtime, each).await;
 }
 
 /// Starts a connection's task, or closes the connection if there are too many.

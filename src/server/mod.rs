@@ -14,7 +14,6 @@ mod limits;
 mod listener;
 mod metrics;
 mod socket;
-mod stop;
 #[cfg(test)]
 mod tests;
 

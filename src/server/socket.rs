@@ -12,9 +12,9 @@ use helenus_platform::channel::{Receiver, Sender, bounded};
 use helenus_platform::net::Stream;
 use helenus_platform::runtime::{BoxFuture, Runtime};
 use helenus_platform::signal::Slot;
+use helenus_platform::stop::Stop;
 
 use super::connection::{Completed, Connection, PendingRequest, Turn};
-use super::stop::Stop;
 
 /// Answers that wait for their connection; tasks with further ones wait with them in hand.
 const ANSWERS_QUEUED: usize = 64;

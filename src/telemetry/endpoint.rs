@@ -5,14 +5,14 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use helenus_platform::net::{Listener, Network, Stream, write_all};
+use helenus_platform::net::{Listener, Network, Stream, accept_until, write_all};
 use helenus_platform::runtime::Runtime;
-use helenus_platform::signal::{Signal, Slot};
+use helenus_platform::stop::Stop;
 
 use super::registry::Registry;
 
@@ -22,8 +22,6 @@ const REQUEST_BYTES_MAX: usize = 8 << 10;
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Exchanges at a time; more are closed.
 const EXCHANGES_MAX: usize = 16;
-/// How long to wait after a failed accept.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The running endpoint; it ends when this is dropped.
 pub struct Endpoint {
@@ -35,8 +33,7 @@ struct Shared {
     registry: Arc<Registry>,
     runtime: Arc<dyn Runtime>,
     exchanges: AtomicUsize,
-    stopped: AtomicBool,
-    stop: Signal,
+    stop: Stop,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -59,8 +56,7 @@ impl Endpoint {
             registry,
             runtime: runtime.clone(),
             exchanges: AtomicUsize::new(0),
-            stopped: AtomicBool::new(false),
-            stop: Signal::new(),
+            stop: Stop::default(),
         });
         runtime.spawn("metrics", Box::pin(accept(listener, shared.clone())));
         Ok(Endpoint { address, shared })
@@ -74,35 +70,17 @@ impl Endpoint {
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::SeqCst);
-        self.shared.stop.notify_all();
+        self.shared.stop.raise();
     }
 }
 
-async fn accept(mut listener: Box<dyn Listener>, shared: Arc<Shared>) {
-    let mut slot = Slot::default();
-    loop {
-        let accepted = poll_fn(|context| {
-            shared.stop.register(&mut slot, context.waker());
-            if shared.stopped.load(Ordering::SeqCst) {
-                return Poll::Ready(None);
-            }
-            listener.poll_accept(context).map(Some)
-        });
-        match accepted.await {
-            None => return,
-            Some(Ok((stream, _))) => {
-                let exchange = Exchange::begin(&shared);
-                if let Some(exchange) = exchange {
-                    shared.runtime.spawn("metrics-exchange", Box::pin(exchange.run(stream)));
-                }
-            }
-            Some(Err(error)) => {
-                tracing::warn!(%error, "the metrics endpoint cannot accept a connection");
-                shared.runtime.sleep(ACCEPT_PAUSE).await;
-            }
+async fn accept(listener: Box<dyn Listener>, shared: Arc<Shared>) {
+    let each = |stream, _| {
+        if let Some(exchange) = Exchange::begin(&shared) {
+            shared.runtime.spawn("metrics-exchange", Box::pin(exchange.run(stream)));
         }
-    }
+    };
+    accept_until(listener, "the metrics endpoint", &shared.stop, &*shared.runtime, each).await;
 }
 
 /// One request and its answer.

@@ -49,6 +49,20 @@ impl From<Symbol> for TokenKind {
 }
 
 impl TokenKind {
+    /// Whether it is a constant by its form; NaN and Infinity are keywords.
+    pub fn is_constant(self) -> bool {
+        matches!(
+            self,
+            TokenKind::String
+                | TokenKind::Integer
+                | TokenKind::Float
+                | TokenKind::Boolean
+                | TokenKind::Duration
+                | TokenKind::Uuid
+                | TokenKind::Hex
+        )
+    }
+
     /// Its name in error messages.
     pub fn name(self) -> &'static str {
         match self {

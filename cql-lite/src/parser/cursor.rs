@@ -304,17 +304,7 @@ impl<'a> Parser<'a> {
 
     /// Whether the token is a constant.
     pub(super) fn begins_literal(kind: TokenKind) -> bool {
-        matches!(
-            kind,
-            TokenKind::String
-                | TokenKind::Integer
-                | TokenKind::Float
-                | TokenKind::Boolean
-                | TokenKind::Duration
-                | TokenKind::Uuid
-                | TokenKind::Hex
-                | TokenKind::Keyword(Keyword::Nan | Keyword::Infinity)
-        )
+        kind.is_constant() || matches!(kind, TokenKind::Keyword(Keyword::Nan | Keyword::Infinity))
     }
 
     /// Whether the token is a keyword that may be a name.

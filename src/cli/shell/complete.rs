@@ -8,9 +8,10 @@ use cql_lite::types::names::maybe_quote;
 
 use super::copy::options::OPTION_NAMES;
 use super::help;
-use super::hints::{FUNCTIONS, TABLE_OPTIONS, TYPES};
+use super::hints::{FUNCTIONS, TYPES};
 use super::schema::{Column, Schema};
 use super::script::split;
+use crate::schema::TableOptions;
 
 /// Something that can be typed next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -364,7 +365,7 @@ impl Context<'_> {
                 noted(["durable_writes", "replication"], "option")
             }
             ("WITH" | "AND", _) => {
-                let mut options = noted(TABLE_OPTIONS, "option");
+                let mut options = noted(TableOptions::NAMES, "option");
                 options.extend(keywords(["CLUSTERING ORDER BY"]));
                 options
             }

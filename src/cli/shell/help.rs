@@ -31,7 +31,7 @@ pub(super) fn text(asked: &[String]) -> String {
         match topic(name) {
             Some(text) => out.push_str(&format!("\n{text}\n\n")),
             None => {
-                let near = super::suggest::nearest(name, topics());
+                let near = crate::suggest::nearest(name, topics());
                 let near = near.map_or(String::new(), |near| format!(" Did you mean {near}?"));
                 out.push_str(&format!(
                     "There is no help on '{name}'.{near} HELP lists the topics.\n"

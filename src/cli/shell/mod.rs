@@ -26,7 +26,6 @@ mod schema;
 mod script;
 mod session;
 mod sink;
-mod suggest;
 mod target;
 mod trace;
 mod wait;

@@ -5,10 +5,11 @@ use cql_lite::parser::parse;
 use cql_lite::wire::{ErrorBody, ErrorKind};
 
 use super::failure::Failure;
-use super::hints::{FUNCTIONS, TABLE_OPTIONS};
+use super::hints::FUNCTIONS;
 use super::print::paint::{Paint, painted, width};
 use super::schema::Schema;
-use super::suggest::nearest;
+use crate::schema::TableOptions;
+use crate::suggest::nearest;
 
 /// A part of a statement, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,7 +203,7 @@ fn known_name(
     let span = find_name(statement, bare);
     let guess = match named {
         Named::Function => nearest(bare, FUNCTIONS.into_iter()).map(str::to_owned),
-        Named::Option => nearest(bare, TABLE_OPTIONS.into_iter()).map(str::to_owned),
+        Named::Option => nearest(bare, TableOptions::NAMES.into_iter()).map(str::to_owned),
         _ => schema.and_then(|schema| guess(bare, named, statement, schema, keyspace)),
     };
     (span, guess)

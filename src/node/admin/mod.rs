@@ -12,13 +12,13 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use helenus_platform::net::{Listener, Stream, write_all};
-use helenus_platform::signal::{Signal, Slot};
+use helenus_platform::net::{Listener, Stream, accept_until, write_all};
+use helenus_platform::stop::Stop;
 
 use super::Node;
 pub use figures::{NodeInfo, NodeStatus, TableFigures};
@@ -28,8 +28,6 @@ use protocol::{REQUEST_BYTES_MAX, Request, Response, VERSION};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Commands at a time.
 const COMMANDS_MAX: usize = 16;
-/// How long to wait after a failed accept.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The admin socket of a node; it ends, and its path goes, when this is dropped.
 pub struct AdminSocket {
@@ -40,8 +38,7 @@ pub struct AdminSocket {
 struct Shared {
     node: Node,
     commands: AtomicUsize,
-    stopped: AtomicBool,
-    stop: Signal,
+    stop: Stop,
 }
 
 impl std::fmt::Debug for AdminSocket {
@@ -69,8 +66,7 @@ impl AdminSocket {
         let shared = Arc::new(Shared {
             node: node.clone(),
             commands: AtomicUsize::new(0),
-            stopped: AtomicBool::new(false),
-            stop: Signal::new(),
+            stop: Stop::default(),
         });
         node.world().runtime.spawn("admin", Box::pin(accept(listener, shared.clone())));
         Ok(AdminSocket { shared, path })
@@ -79,36 +75,19 @@ impl AdminSocket {
 
 impl Drop for AdminSocket {
     fn drop(&mut self) {
-        self.shared.stopped.store(true, Ordering::SeqCst);
-        self.shared.stop.notify_all();
+        self.shared.stop.raise();
         // The next start removes it too.
         drop(self.shared.node.world().disk.remove(&self.path));
     }
 }
 
-async fn accept(mut listener: Box<dyn Listener>, shared: Arc<Shared>) {
-    let mut slot = Slot::default();
+async fn accept(listener: Box<dyn Listener>, shared: Arc<Shared>) {
     let runtime = shared.node.world().runtime.clone();
-    loop {
-        let accepted = poll_fn(|context| {
-            shared.stop.register(&mut slot, context.waker());
-            if shared.stopped.load(Ordering::SeqCst) {
-                return Poll::Ready(None);
-            }
-            listener.poll_accept(context).map(Some)
-        });
-        match accepted.await {
-            None => return,
-            Some(Ok((stream, _))) => {
-                let command = UnderWay::begin(&shared);
-                runtime.spawn("admin-command", Box::pin(command.serve(stream)));
-            }
-            Some(Err(error)) => {
-                tracing::warn!(%error, "the admin socket cannot accept a connection");
-                runtime.sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    let each = |stream, _| {
+        let command = UnderWay::begin(&shared);
+        runtime.spawn("admin-command", Box::pin(command.serve(stream)));
+    };
+    accept_until(listener, "the admin socket", &shared.stop, &*runtime, each).await;
 }
 
 /// One command, counted as long as it lives.

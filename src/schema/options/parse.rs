@@ -15,34 +15,34 @@ pub const MAX_TTL_SECONDS: i32 = 20 * 365 * 24 * 3600;
 /// Below this a bloom filter cannot be built with the bits that a bucket may have.
 const BLOOM_FP_CHANCE_MIN: f64 = 6.71e-5;
 
-/// Names that may stand after WITH (besides CLUSTERING ORDER and COMPACT STORAGE).
-const NAMES: [&str; 20] = [
-    "additional_write_policy",
-    "allow_auto_snapshot",
-    "bloom_filter_fp_chance",
-    "caching",
-    "cdc",
-    "comment",
-    "compaction",
-    "compression",
-    "crc_check_chance",
-    "default_time_to_live",
-    "extensions",
-    "gc_grace_seconds",
-    "id",
-    "incremental_backups",
-    "max_index_interval",
-    "memtable",
-    "memtable_flush_period_in_ms",
-    "min_index_interval",
-    "read_repair",
-    "speculative_retry",
-];
-
 impl TableOptions {
+    /// Names that may stand after WITH (besides CLUSTERING ORDER and COMPACT STORAGE).
+    pub const NAMES: [&str; 20] = [
+        "additional_write_policy",
+        "allow_auto_snapshot",
+        "bloom_filter_fp_chance",
+        "caching",
+        "cdc",
+        "comment",
+        "compaction",
+        "compression",
+        "crc_check_chance",
+        "default_time_to_live",
+        "extensions",
+        "gc_grace_seconds",
+        "id",
+        "incremental_backups",
+        "max_index_interval",
+        "memtable",
+        "memtable_flush_period_in_ms",
+        "min_index_interval",
+        "read_repair",
+        "speculative_retry",
+    ];
+
     /// These options with what a statement says put over them, validated.
     pub fn with(mut self, given: &Properties) -> Result<TableOptions> {
-        given.check_names(&NAMES)?;
+        given.check_names(&Self::NAMES)?;
         self.set_plain(given)?;
         if let Some(map) = given.map("caching")? {
             self.caching = caching(map)?;

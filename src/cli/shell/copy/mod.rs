@@ -87,7 +87,7 @@ impl Table {
         let all = schema.columns(Some(&keyspace), &name).ok_or_else(|| {
             let tables = schema.keyspaces.get(&keyspace).map(|held| held.tables.keys());
             let near = tables
-                .and_then(|tables| super::suggest::nearest(&name, tables.map(String::as_str)));
+                .and_then(|tables| crate::suggest::nearest(&name, tables.map(String::as_str)));
             let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
             Failure::Usage(format!("table {keyspace}.{name} does not exist{near}"))
         })?;
@@ -107,7 +107,7 @@ impl Table {
         for name in &self.copied {
             if !self.all.iter().any(|column| column.name == *name) {
                 let known = self.all.iter().map(|column| column.name.as_str());
-                let near = super::suggest::nearest(name, known);
+                let near = crate::suggest::nearest(name, known);
                 let near = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
                 return Err(Failure::Usage(format!(
                     "{} has no column {name}{near}",

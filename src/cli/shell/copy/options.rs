@@ -9,7 +9,7 @@ use super::csv::Dialect;
 use crate::cli::shell::failure::Failure;
 use crate::cli::shell::print::datetime;
 use crate::cli::shell::print::value::ValueStyle;
-use crate::cli::shell::suggest::nearest;
+use crate::suggest::nearest;
 
 /// The names of the options.
 pub(in crate::cli::shell) const OPTION_NAMES: [&str; 32] = [

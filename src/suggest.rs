@@ -1,7 +1,7 @@
 //! The nearest name to one that is not known.
 
 /// Levenshtein's edit distance, with two neighbours swapped counted once; case does not count.
-pub(super) fn distance(a: &str, b: &str) -> usize {
+pub(crate) fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().flat_map(char::to_lowercase).collect();
     let b: Vec<char> = b.chars().flat_map(char::to_lowercase).collect();
     let mut before: Vec<usize> = Vec::new();
@@ -26,7 +26,7 @@ pub(super) fn distance(a: &str, b: &str) -> usize {
 }
 
 /// The candidate nearest to `name`, if it is near enough to be what was meant.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {

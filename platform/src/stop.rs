@@ -3,27 +3,29 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
-use helenus_platform::signal::{Signal, Slot};
+use crate::signal::{Signal, Slot};
 
 /// Raised once: a server stops, a connection closes.
 #[derive(Debug, Default)]
-pub(super) struct Stop {
+pub struct Stop {
     raised: AtomicBool,
     signal: Signal,
 }
 
 impl Stop {
-    pub(super) fn raise(&self) {
+    /// Raises it, and wakes everybody who waits for that.
+    pub fn raise(&self) {
         self.raised.store(true, Ordering::SeqCst);
         self.signal.notify_all();
     }
 
-    pub(super) fn is_raised(&self) -> bool {
+    /// Whether it is raised.
+    pub fn is_raised(&self) -> bool {
         self.raised.load(Ordering::SeqCst)
     }
 
     /// Whether it is raised; if not, `waker` is woken when it is.
-    pub(super) fn poll(&self, slot: &mut Slot, waker: &Waker) -> bool {
+    pub fn poll(&self, slot: &mut Slot, waker: &Waker) -> bool {
         if !self.is_raised() {
             self.signal.register(slot, waker);
         }
@@ -31,7 +33,7 @@ impl Stop {
     }
 
     /// Gives the waiter's place back.
-    pub(super) fn forget(&self, slot: &mut Slot) {
+    pub fn forget(&self, slot: &mut Slot) {
         self.signal.unregister(slot);
     }
 }
