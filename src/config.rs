@@ -5,6 +5,8 @@
 //! that order: file, environment, command line.
 
 mod file;
+mod guardrail_key;
+mod guardrails;
 mod key;
 mod units;
 
@@ -12,7 +14,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use key::{KEYS, Key, Range};
+pub use guardrails::{Guardrails, Threshold};
+pub use key::{Key, Range, keys};
 pub(crate) use units::parse_duration;
 
 use crate::suggest::distance;
@@ -57,6 +60,7 @@ pub struct Config {
     pub fetch_threads: usize,
     pub auto_snapshot: bool,
     pub slow_query_threshold: Duration,
+    pub guardrails: Guardrails,
 }
 
 impl Default for Config {
@@ -88,6 +92,7 @@ impl Default for Config {
             fetch_threads: 4,
             auto_snapshot: true,
             slow_query_threshold: Duration::from_millis(500),
+            guardrails: Guardrails::default(),
         }
     }
 }
@@ -117,14 +122,14 @@ impl Config {
     /// Names both keys.
     pub fn check(&self) -> Result<(), String> {
         if self.memtable_flush_bytes > self.memtable_total_bytes {
-            let shown = |name| KEYS.iter().find(|key| key.name == name).map(|key| key.show(self));
+            let shown = |name| keys().find(|key| key.name == name).map(|key| key.show(self));
             return Err(format!(
                 "memtable.flush_bytes ({}) is more than memtable.total_bytes ({})",
                 shown("memtable.flush_bytes").unwrap_or_default(),
                 shown("memtable.total_bytes").unwrap_or_default()
             ));
         }
-        Ok(())
+        guardrail_key::check(&self.guardrails)
     }
 
     /// Sets `key=value`, as `--set` gives it.
@@ -152,8 +157,8 @@ impl Config {
             let Some(rest) = variable.strip_prefix("HELENUS_") else { continue };
             let shout = |key: &Key| key.name.replace('.', "_").to_uppercase();
             let place = format!("environment variable {variable}");
-            let Some(key) = KEYS.iter().find(|key| shout(key) == rest) else {
-                let nearest = KEYS.iter().map(shout).min_by_key(|name| distance(name, rest));
+            let Some(key) = keys().find(|key| shout(key) == rest) else {
+                let nearest = keys().map(shout).min_by_key(|name| distance(name, rest));
                 let nearest = nearest.unwrap_or_default();
                 let problem = format!("no key has that name; the nearest is HELENUS_{nearest}");
                 return Err(ConfigError { place, problem });
@@ -165,7 +170,7 @@ impl Config {
 
     /// Every key with its value, as text.
     pub fn settings(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
-        KEYS.iter().map(|key| (key.name, key.show(self)))
+        keys().map(|key| (key.name, key.show(self)))
     }
 }
 
@@ -197,9 +202,9 @@ mod tests {
 
     #[test]
     fn every_default_is_a_valid_value() {
-        let names: std::collections::BTreeSet<_> = KEYS.iter().map(|key| key.name).collect();
-        assert_eq!(names.len(), KEYS.len());
-        assert!(KEYS.iter().all(|key| !key.help.is_empty()));
-        assert_eq!(Config::default().settings().count(), KEYS.len());
+        let names: std::collections::BTreeSet<_> = keys().map(|key| key.name).collect();
+        assert_eq!(names.len(), keys().count());
+        assert!(keys().all(|key| !key.help.is_empty()));
+        assert_eq!(Config::default().settings().count(), keys().count());
     }
 }

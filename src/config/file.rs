@@ -5,7 +5,7 @@ use std::fmt::Write;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Config, ConfigError, KEYS, Key};
+use super::{Config, ConfigError, Key, keys};
 
 /// Width of the comments that [`Config::document`] writes.
 const COMMENT_CHARS: usize = 96;
@@ -55,7 +55,7 @@ impl Config {
         let defaults = Config::default();
         let mut out = String::from(HEAD);
         let mut section = "";
-        for key in KEYS {
+        for key in keys() {
             let (in_section, name) = key.name.split_once('.').unwrap_or(("", key.name));
             if in_section != section {
                 section = in_section;
@@ -100,7 +100,7 @@ fn comment(out: &mut String, text: &str) {
 }
 
 fn quoted(key: &Key, value: &str) -> String {
-    if key.is_bare() { value.to_string() } else { toml::Value::from(value).to_string() }
+    if key.is_bare(value) { value.to_string() } else { toml::Value::from(value).to_string() }
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, DurabilityMode, units};
+use super::{Config, DurabilityMode, guardrail_key, units};
 use crate::suggest::distance;
 
 /// One key.
+#[derive(Clone, Copy)]
 pub struct Key {
     /// `section.name`, or a bare name.
     pub name: &'static str,
@@ -17,11 +18,12 @@ pub struct Key {
     pub help: &'static str,
     /// What it may be.
     pub range: Range,
-    set: fn(&mut Config, &str) -> Option<()>,
-    show: fn(&Config) -> String,
+    pub(super) set: fn(&mut Config, &str) -> Option<()>,
+    pub(super) show: fn(&Config) -> String,
 }
 
 /// What a value may be.
+#[derive(Clone, Copy)]
 pub enum Range {
     /// 1 to 255 printable characters.
     Name,
@@ -39,6 +41,10 @@ pub enum Range {
     Switch,
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Such a value, or `-1` for none.
+    Optional(&'static Range),
+    /// Several such words, with commas between them, or none.
+    List(&'static str),
 }
 
 impl std::fmt::Display for Range {
@@ -58,6 +64,8 @@ impl std::fmt::Display for Range {
             }
             Range::Switch => write!(f, "true or false"),
             Range::Choice(words) => write!(f, "one of {}", words.join(", ")),
+            Range::Optional(range) => write!(f, "{range}, or -1 for none"),
+            Range::List(what) => write!(f, "{what}, with commas between them, or empty"),
         }
     }
 }
@@ -65,8 +73,8 @@ impl std::fmt::Display for Range {
 impl Key {
     /// The key of that name; an unknown one is refused with the nearest that there is.
     pub(super) fn named(name: &str) -> Result<&'static Key, String> {
-        KEYS.iter().find(|key| key.name == name).ok_or_else(|| {
-            let nearest = KEYS.iter().min_by_key(|key| distance(key.name, name));
+        keys().find(|key| key.name == name).ok_or_else(|| {
+            let nearest = keys().min_by_key(|key| distance(key.name, name));
             let nearest = nearest.map_or("", |key| key.name);
             format!("there is no key '{name}'; the nearest is '{nearest}'")
         })
@@ -84,9 +92,13 @@ impl Key {
         (self.show)(config)
     }
 
-    /// Whether the value needs no quotes in TOML.
-    pub(super) fn is_bare(&self) -> bool {
-        matches!(self.range, Range::Number(..) | Range::Switch)
+    /// Whether this value needs no quotes in TOML.
+    pub(super) fn is_bare(&self, value: &str) -> bool {
+        match self.range {
+            Range::Number(..) | Range::Switch => true,
+            Range::Optional(range) => matches!(range, Range::Number(..)) || value == "-1",
+            _ => false,
+        }
     }
 }
 
@@ -203,7 +215,12 @@ const TIB: u64 = 1 << 40;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Every key there is, those of a section together.
-pub const KEYS: &[Key] = &[
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    NODE.iter().chain(guardrail_key::ALL.iter().copied().flatten())
+}
+
+/// Every key but those of `[guardrails]`.
+const NODE: &[Key] = &[
     name!(
         "cluster_name",
         cluster_name,

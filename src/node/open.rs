@@ -24,7 +24,7 @@ use crate::cluster::metadata::Metadata;
 use crate::cluster::metadata_log::MetadataLogError;
 use crate::config::{Config, DurabilityMode};
 use crate::coordinator::{PartitionLocks, Timestamps};
-use crate::query::Services;
+use crate::query::{Guardrails, Services};
 use crate::server::{Clients, EventHub};
 use crate::telemetry::Traces;
 
@@ -32,10 +32,6 @@ use crate::telemetry::Traces;
 const FOUNDING: &[&str] = &["LOCK", "IDENTITY.tmp", "metadata"];
 /// Work that may wait for the disk before more is refused.
 const POOL_QUEUE: usize = 4096;
-
-/// Cassandra's defaults: a batch larger than these is warned of, and refused.
-const BATCH_BYTES_WARN: usize = 5 << 10;
-const BATCH_BYTES_FAIL: usize = 50 << 10;
 
 /// Why a data directory could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -236,9 +232,9 @@ fn services(
         locks: Arc::new(PartitionLocks::new()),
         counter_id,
         datacenters: BTreeMap::from([(views.config.data_center.clone(), 1)]),
+        guardrails: Guardrails::new(views.config.guardrails.clone()),
+        address: views.storage_address(),
         views: Arc::new(views),
-        batch_bytes_fail: BATCH_BYTES_FAIL,
-        batch_bytes_warn: BATCH_BYTES_WARN,
     }
 }
 

@@ -52,7 +52,7 @@ impl Node {
         prepared: &Prepared,
     ) -> Arc<Trace> {
         let mut parameters = parameters(&execute.options);
-        parameters.insert("query".to_owned(), prepared.text.clone());
+        parameters.insert("query".to_owned(), prepared.text.to_string());
         put_values(&mut parameters, &execute.options.values, &prepared.markers);
         self.begin_trace(context, out, "QUERY", "Execute CQL3 prepared query", parameters)
     }
@@ -66,7 +66,7 @@ impl Node {
     ) -> Arc<Trace> {
         let mut parameters = parameters(&batch.options);
         for (index, (prepared, _)) in statements.iter().enumerate().take(VALUES_MAX) {
-            parameters.insert(format!("query_{index}"), prepared.text.clone());
+            parameters.insert(format!("query_{index}"), prepared.text.to_string());
         }
         self.begin_trace(context, out, "QUERY", "Execute batch of CQL3 queries", parameters)
     }

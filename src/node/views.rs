@@ -7,7 +7,7 @@ mod clients;
 mod figures;
 mod traces;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use helenus_platform::pool::Pool;
@@ -27,7 +27,7 @@ use crate::telemetry::Traces;
 use crate::{CQL_VERSION, NATIVE_PROTOCOL_VERSION, PARTITIONER, RELEASE_VERSION};
 
 /// The port that other nodes would use.
-const STORAGE_PORT: i32 = 7000;
+const STORAGE_PORT: u16 = 7000;
 
 /// What the views are computed from.
 pub(super) struct LiveViews {
@@ -58,9 +58,7 @@ impl Views for LiveViews {
             ("system", "table_estimates") => self.size_estimates(schema, Some("local_primary")),
             ("system_traces", "sessions") => self.trace_sessions(keys),
             ("system_traces", "events") => self.trace_events(keys),
-            ("system_views", "settings") => {
-                self.config.settings().map(|(name, value)| vec![text(name), text(value)]).collect()
-            }
+            ("system_views", "settings") => self.settings(),
             ("system", "prepared_statements") => self.prepared_statements(),
             ("system_views", "clients") => self.clients(),
             ("system_views", "caches") => self.caches(),
@@ -95,6 +93,11 @@ impl LiveViews {
         if address.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { address }
     }
 
+    /// Where other nodes would reach it.
+    pub(super) fn storage_address(&self) -> SocketAddr {
+        SocketAddr::new(self.client_address(), STORAGE_PORT)
+    }
+
     fn local(&self, schema: &Schema) -> Vec<Cell> {
         let config = &self.config;
         let identity = self.identity();
@@ -106,14 +109,14 @@ impl LiveViews {
             text("local"),
             text("COMPLETED"),
             inet(address),
-            int(STORAGE_PORT),
+            int(i32::from(STORAGE_PORT)),
             text(&config.cluster_name),
             text(CQL_VERSION),
             text(&config.data_center),
             int(i32::try_from(identity.counter_generation).unwrap_or(i32::MAX)),
             uuid(identity.host_id),
             inet(address),
-            int(STORAGE_PORT),
+            int(i32::from(STORAGE_PORT)),
             text(NATIVE_PROTOCOL_VERSION),
             text(PARTITIONER),
             text(&config.rack),
@@ -149,6 +152,12 @@ impl LiveViews {
             }
         }
         rows
+    }
+
+    /// Every key of the configuration; guardrails have Cassandra's names.
+    fn settings(&self) -> Vec<Vec<Cell>> {
+        let shown = |name: &'static str| name.strip_prefix("guardrails.").unwrap_or(name);
+        self.config.settings().map(|(name, value)| vec![text(shown(name)), text(value)]).collect()
     }
 
     fn versions(&self) -> Vec<Vec<Cell>> {

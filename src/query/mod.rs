@@ -7,6 +7,7 @@ pub mod ddl;
 mod describe;
 mod execution;
 mod function;
+mod guardrails;
 mod modify;
 mod number;
 mod prepared;
@@ -23,6 +24,7 @@ mod type_name;
 
 pub use describe::schema_script;
 pub use execution::Step;
+pub use guardrails::Guardrails;
 pub use prepared::{Prepared, STATEMENT_BYTES_MAX, prepare, statement_id};
 pub use run::{Ask, Execution};
 pub use services::Services;

@@ -51,7 +51,7 @@ pub struct Prepared {
     /// The keyspace that was in use when it was prepared.
     pub keyspace: Option<String>,
     /// Its text.
-    pub text: String,
+    pub text: Arc<str>,
     /// Its markers.
     pub markers: Vec<ColumnSpec>,
     /// For each component of the partition key the marker that gives it; empty if not all are
@@ -141,6 +141,7 @@ pub fn prepare(
         trace.event(format!("Parsing {text}"));
     }
     let statement = parse_statement(text)?;
+    let whole: Arc<str> = text.into();
     if let Some(trace) = trace {
         trace.event("Preparing statement");
     }
@@ -151,7 +152,7 @@ pub fn prepare(
         Statement::Select(select) => {
             let table = find_table(schema, keyspace, &select.table)?;
             let mut compiler = TermCompiler::new(schema, &table.keyspace, &table.name);
-            let plan = select::prepare(&mut compiler, &table, &select)?;
+            let plan = select::prepare(&mut compiler, &table, &select, &whole)?;
             markers = finish(compiler.markers)?;
             key_indexes = plan.key_markers();
             columns = Some(plan.columns.clone());
@@ -201,7 +202,7 @@ pub fn prepare(
     Ok(Prepared {
         id,
         keyspace: keyspace.map(str::to_owned),
-        text: text.to_owned(),
+        text: whole,
         markers,
         key_indexes,
         metadata_id: metadata_id(columns.as_deref()),

@@ -15,6 +15,8 @@ use super::bindings::Bindings;
 use super::ddl::{self, DdlContext};
 use super::describe;
 use super::execution::{Request, Step};
+use super::guardrails::definition::check_drop_table;
+use super::guardrails::statement::{check_modifications, check_select};
 use super::modify::{self, Begun, ModifyExecution, ModifyPlan, WriteStatement, WriteTimes};
 use super::prepared::{BatchPlan, Plan, Prepared};
 use super::select::SelectExecution;
@@ -115,6 +117,10 @@ impl Execution {
         match &prepared.plan {
             Plan::Select(plan) => {
                 check_read(ask.options.consistency)?;
+                let guardrails = &services.guardrails;
+                if guardrails.watches_reads {
+                    check_select(&guardrails.limits, plan, ask.options.consistency, writer)?;
+                }
                 let known = ask.metadata_id.is_none_or(|id| id == prepared.metadata_id);
                 let request = Request {
                     bindings,
@@ -226,11 +232,16 @@ impl Execution {
         let options = ask.options;
         check_write(statements, options)?;
         let (now, now_seconds) = moment(services, options);
+        if services.guardrails.watches_writes {
+            let batch = batched.and_then(|batch| batch.timestamp);
+            check_modifications(services, statements, batch, options, now, writer)?;
+        }
         let timestamp = match batched.and_then(|batch| batch.timestamp).or(options.timestamp) {
             Some(timestamp) => timestamp,
             None => services.timestamps.next(),
         };
-        let times = WriteTimes { timestamp, now, now_seconds };
+        let consistency = options.consistency;
+        let times = WriteTimes { timestamp, now, now_seconds, consistency };
         let batch = batched.map(|batch| batch.kind);
         let trace = ask.trace.map(|trace| &**trace);
         let begun = modify::begin(services, schema, statements, batch, times, trace, writer)?;
@@ -289,6 +300,7 @@ impl Execution {
         let metadata = &services.metadata;
         match &prepared.plan {
             Plan::Truncate(table) => {
+                check_drop_table(&services.guardrails.limits)?;
                 let change = Change::Truncate { table: table.id };
                 metadata.change(&*services.applier, |_| Ok(vec![change.clone()]))?;
             }
@@ -300,6 +312,7 @@ impl Execution {
                         now: *now,
                         uuid,
                         datacenters: &services.datacenters,
+                        limits: &services.guardrails.limits,
                     };
                     let plan = ddl::plan(schema, &context, statement)?;
                     let changes = plan.changes.clone();

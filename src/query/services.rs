@@ -1,6 +1,7 @@
 //! What statements need of the node that runs them.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use helenus_platform::clock::Clock;
@@ -11,6 +12,7 @@ use helenus_storage::model::counter::CounterId;
 use crate::cluster::metadata::{Applier, Metadata};
 use crate::coordinator::{PartitionLocks, Timestamps};
 
+use super::guardrails::Guardrails;
 use super::source::Views;
 
 /// What statements need of the node that runs them.
@@ -35,10 +37,10 @@ pub struct Services {
     pub counter_id: CounterId,
     /// Data centres with their number of nodes.
     pub datacenters: BTreeMap<String, usize>,
-    /// A batch larger than this fails, in bytes; 0: never.
-    pub batch_bytes_fail: usize,
-    /// A batch larger than this warns, in bytes.
-    pub batch_bytes_warn: usize,
+    /// What clients may ask for.
+    pub guardrails: Guardrails,
+    /// Where other nodes would reach this one: the replica that failed, when a read fails.
+    pub address: SocketAddr,
 }
 
 impl std::fmt::Debug for Services {

@@ -149,6 +149,11 @@ impl Default for TableOptions {
 }
 
 impl TableOptions {
+    /// Whether the compaction strategy is that of time windows.
+    pub fn has_time_windows(&self) -> bool {
+        compaction::is_time_window(&self.compaction)
+    }
+
     /// Whether blocks on disk are compressed.
     pub fn is_compressed(&self) -> bool {
         self.compression.get("class").is_some_and(|class| !class.ends_with(".NoopCompressor"))

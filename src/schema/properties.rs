@@ -29,6 +29,11 @@ impl Properties {
         Ok(())
     }
 
+    /// Takes one out.
+    pub fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
+
     /// Whether nothing was given.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -8,6 +8,7 @@ mod bad_frames;
 mod bad_statements;
 mod data_directory;
 mod full_disk;
+mod guardrails;
 mod process;
 mod raw_client;
 mod scylla_driver;

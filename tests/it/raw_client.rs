@@ -24,6 +24,8 @@ pub(crate) struct RawClient {
     stream: TcpStream,
     codec: ClientCodec,
     lz4: bool,
+    /// Those of the last answer.
+    warnings: Vec<String>,
 }
 
 /// A statement that the node has prepared.
@@ -52,7 +54,7 @@ impl RawClient {
         let stream = TcpStream::connect(node.address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        RawClient { stream, codec: ClientCodec::new(version, lz4), lz4 }
+        RawClient { stream, codec: ClientCodec::new(version, lz4), lz4, warnings: Vec::new() }
     }
 
     /// A connection that is set up.
@@ -119,6 +121,7 @@ impl RawClient {
         let mut buffer = vec![0; 64 << 10];
         loop {
             if let Some((stream, body)) = self.codec.decode().unwrap() {
+                self.warnings = body.warnings;
                 return Heard::Answer(stream, body.response);
             }
             match self.stream.read(&mut buffer) {
@@ -150,6 +153,17 @@ impl RawClient {
             Heard::Answer(7, response) => response,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// An answer with its warnings.
+    pub(crate) fn ask_warned(&mut self, request: &Request<'_>) -> (Response, Vec<String>) {
+        let response = self.ask(request);
+        (response, std::mem::take(&mut self.warnings))
+    }
+
+    /// A statement's answer with its warnings.
+    pub(crate) fn query_warned(&mut self, text: &str) -> (Response, Vec<String>) {
+        self.ask_warned(&Request::Query(Query { text, options: QueryOptions::default() }))
     }
 
     pub(crate) fn query(&mut self, text: &str) -> Response {

@@ -28,7 +28,7 @@ impl LiveViews {
                 inet(start.client),
                 text(start.command),
                 inet(self.client_address()),
-                int(STORAGE_PORT),
+                int(i32::from(STORAGE_PORT)),
                 trace.duration().and_then(|duration| int(micros(duration))),
                 map(&start.parameters),
                 text(start.request),
@@ -54,7 +54,7 @@ impl LiveViews {
                     text(event.activity),
                     inet(self.client_address()),
                     int(elapsed),
-                    int(STORAGE_PORT),
+                    int(i32::from(STORAGE_PORT)),
                     text(event.thread),
                 ]);
             }

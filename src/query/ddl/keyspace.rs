@@ -5,6 +5,7 @@ use cql_lite::ast::{AlterKeyspace, CreateKeyspace, DropKeyspace};
 use cql_lite::wire::SchemaChangeKind;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::query::guardrails::definition::{DefinitionGuard, check_drop_keyspace};
 use crate::schema::{
     Change, KeyspaceDefinition, KeyspaceKind, KeyspaceOptions, Properties, Schema,
 };
@@ -32,7 +33,9 @@ pub(super) fn create(
         let kind = ErrorKind::AlreadyExists { keyspace: name.to_owned(), table: String::new() };
         return Err(Error::new(kind, format!("Cannot add existing keyspace \"{name}\"")));
     }
-    let (replication, warnings) = replication::normalize(context, name, map, None)?;
+    let mut guard = DefinitionGuard::new(context.limits);
+    guard.one_keyspace_more(schema, name)?;
+    let replication = replication::normalize(context, name, map, None, &mut guard)?;
     let options = KeyspaceOptions { replication, durable_writes: durable_writes(&given, true)? };
     let change = Change::PutKeyspace(KeyspaceDefinition {
         id: schema.next_keyspace_id(),
@@ -41,7 +44,7 @@ pub(super) fn create(
         options,
     });
     let plan = DdlPlan::keyspace(change, SchemaChangeKind::Created, name);
-    Ok(DdlPlan { warnings, ..plan })
+    Ok(DdlPlan { warnings: guard.into_warnings(), ..plan })
 }
 
 pub(super) fn alter(
@@ -57,10 +60,10 @@ pub(super) fn alter(
         return missing(name, statement.if_exists);
     };
     let mut options = keyspace.options.clone();
-    let mut warnings = Vec::new();
+    let mut guard = DefinitionGuard::new(context.limits);
     if let Some(map) = given.map("replication")? {
         let previous = Some(&keyspace.options.replication);
-        (options.replication, warnings) = replication::normalize(context, name, map, previous)?;
+        options.replication = replication::normalize(context, name, map, previous, &mut guard)?;
     }
     options.durable_writes = durable_writes(&given, options.durable_writes)?;
     let change = Change::PutKeyspace(KeyspaceDefinition {
@@ -70,12 +73,17 @@ pub(super) fn alter(
         options,
     });
     let plan = DdlPlan::keyspace(change, SchemaChangeKind::Updated, name);
-    Ok(DdlPlan { warnings, ..plan })
+    Ok(DdlPlan { warnings: guard.into_warnings(), ..plan })
 }
 
-pub(super) fn drop(schema: &Schema, statement: &DropKeyspace) -> Result<DdlPlan> {
+pub(super) fn drop(
+    schema: &Schema,
+    context: &DdlContext<'_>,
+    statement: &DropKeyspace,
+) -> Result<DdlPlan> {
     let name = statement.keyspace.as_str();
     check_modifiable(schema, name)?;
+    check_drop_keyspace(context.limits)?;
     if schema.keyspace(name).is_none() {
         return missing(name, statement.if_exists);
     }

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use cql_lite::ast::{self, QualifiedName, Statement};
 use cql_lite::wire::{SchemaChange, SchemaChangeKind, SchemaTarget};
 
+use crate::config::Guardrails as Limits;
 use crate::error::{Error, Result};
 use crate::schema::{Change, Keyspace, KeyspaceKind, Properties, Property, Schema};
 
@@ -34,6 +35,8 @@ pub struct DdlContext<'a> {
     pub uuid: [u8; 16],
     /// Nodes of every data centre.
     pub datacenters: &'a BTreeMap<String, usize>,
+    /// How much the schema may hold, and what may be changed.
+    pub limits: &'a Limits,
 }
 
 /// What a DDL statement comes to.
@@ -90,7 +93,7 @@ pub fn plan(schema: &Schema, context: &DdlContext<'_>, statement: &Statement) ->
     match statement {
         Statement::CreateKeyspace(create) => keyspace::create(schema, context, create),
         Statement::AlterKeyspace(alter) => keyspace::alter(schema, context, alter),
-        Statement::DropKeyspace(drop) => keyspace::drop(schema, drop),
+        Statement::DropKeyspace(drop) => keyspace::drop(schema, context, drop),
         Statement::CreateTable(create) => table_create::create(schema, context, create),
         Statement::AlterTable(alter) => table_alter::alter(schema, context, alter),
         Statement::DropTable(drop) => table_drop::drop(schema, context, drop),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Result};
+use crate::query::guardrails::definition::DefinitionGuard;
 
 use super::DdlContext;
 
@@ -12,23 +13,26 @@ const TOPOLOGY: &str = "NetworkTopologyStrategy";
 const LOCAL: &str = "LocalStrategy";
 const FACTOR: &str = "replication_factor";
 
-/// The option as it is kept (full class name, data centres written out), and warnings.
+/// The option as it is kept: full class name, data centres written out.
 /// `previous`: what the keyspace had before, for an ALTER.
 pub(super) fn normalize(
     context: &DdlContext<'_>,
     keyspace: &str,
     given: &BTreeMap<String, String>,
     previous: Option<&BTreeMap<String, String>>,
-) -> Result<(BTreeMap<String, String>, Vec<String>)> {
+    guard: &mut DefinitionGuard<'_>,
+) -> Result<BTreeMap<String, String>> {
     let mut options = given.clone();
     let class = options
         .remove("class")
         .ok_or_else(|| Error::config("Missing replication strategy class"))?;
     let short = class.strip_prefix(PACKAGE).unwrap_or(&class).to_owned();
-    let mut warnings = Vec::new();
     match short.as_str() {
-        SIMPLE => simple(context, keyspace, &options, &mut warnings)?,
-        TOPOLOGY => options = topology(context, keyspace, options, previous, &mut warnings)?,
+        SIMPLE => {
+            guard.simple_strategy()?;
+            simple(context, keyspace, &options, guard)?;
+        }
+        TOPOLOGY => options = topology(context, keyspace, options, previous, guard)?,
         LOCAL => {
             return Err(Error::invalid(
                 "Unable to use given strategy class: LocalStrategy is reserved for internal use.",
@@ -42,23 +46,24 @@ pub(super) fn normalize(
         }
     }
     options.insert("class".to_owned(), format!("{PACKAGE}{short}"));
-    Ok((options, warnings))
+    Ok(options)
 }
 
 fn simple(
     context: &DdlContext<'_>,
     keyspace: &str,
     options: &BTreeMap<String, String>,
-    warnings: &mut Vec<String>,
+    guard: &mut DefinitionGuard<'_>,
 ) -> Result<()> {
     let Some(text) = options.get(FACTOR) else {
         return Err(Error::config("SimpleStrategy requires a replication_factor strategy option."));
     };
     check_known(options, &[FACTOR], SIMPLE, keyspace)?;
     let factor = replication_factor(text)?;
+    guard.replicas(keyspace, factor)?;
     let nodes: usize = context.datacenters.values().sum();
     if factor > nodes {
-        warnings.push(format!(
+        guard.warn(format!(
             "Your replication factor {factor} for keyspace {keyspace} is higher than the number \
              of nodes {nodes}"
         ));
@@ -71,7 +76,7 @@ fn topology(
     keyspace: &str,
     mut options: BTreeMap<String, String>,
     previous: Option<&BTreeMap<String, String>>,
-    warnings: &mut Vec<String>,
+    guard: &mut DefinitionGuard<'_>,
 ) -> Result<BTreeMap<String, String>> {
     // `replication_factor` stands for every data centre that is not named itself. On ALTER it
     // keeps what a data centre had, so that a changed default never removes replicas unasked.
@@ -89,9 +94,10 @@ fn topology(
     check_known(&options, &known, TOPOLOGY, keyspace)?;
     for (datacenter, text) in &options {
         let factor = replication_factor(text)?;
+        guard.replicas(keyspace, factor)?;
         let nodes = context.datacenters.get(datacenter).copied().unwrap_or_default();
         if factor > nodes {
-            warnings.push(format!(
+            guard.warn(format!(
                 "Your replication factor {factor} for keyspace {keyspace} is higher than the \
                  number of nodes {nodes} for datacenter {datacenter}"
             ));

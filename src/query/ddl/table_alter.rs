@@ -8,6 +8,7 @@ use cql_lite::types::names::maybe_quote;
 use cql_lite::wire::SchemaChangeKind;
 
 use crate::error::{Error, Result};
+use crate::query::guardrails::definition::DefinitionGuard;
 use crate::query::type_name;
 use crate::schema::{Change, Column, ColumnKind, DroppedColumn, Properties, Schema, Table};
 
@@ -29,7 +30,11 @@ pub(super) fn alter(
         return Err(Error::invalid(format!("Table '{keyspace}.{name}' doesn't exist")));
     };
     let mut table = Table::clone(old);
+    let mut guard = DefinitionGuard::new(context.limits);
     let mut warnings = Vec::new();
+    if changes_columns(&statement.alteration) {
+        guard.alter_columns()?;
+    }
     match &statement.alteration {
         TableAlteration::ColumnType { .. } => {
             return Err(Error::invalid("Altering column types is no longer supported"));
@@ -39,8 +44,9 @@ pub(super) fn alter(
         }
         TableAlteration::Add { if_not_exists, columns } => {
             for column in columns {
-                add_column(schema, &mut table, column, *if_not_exists)?;
+                add_column(schema, &mut table, column, *if_not_exists, &mut guard)?;
             }
+            guard.columns(name, table.columns().count())?;
         }
         TableAlteration::Drop { if_exists, columns, timestamp } => {
             let dropped_at = timestamp.unwrap_or(context.now);
@@ -59,17 +65,29 @@ pub(super) fn alter(
             ));
         }
         TableAlteration::Properties(list) => {
-            let given = properties(list)?;
+            let mut given = properties(list)?;
+            guard.properties(&mut given)?;
             set_options(&mut table, &given)?;
+            if ["compaction", "compression", "default_time_to_live"].iter().any(|p| given.has(p)) {
+                guard.options(&table.options)?;
+            }
             warnings = table.options.warnings(&given);
         }
     }
+    warnings.splice(0..0, guard.into_warnings());
     if table == **old {
         return Ok(DdlPlan { warnings, ..DdlPlan::nothing() });
     }
     let change = Change::PutTable(Arc::new(table));
     let plan = DdlPlan::table(change, SchemaChangeKind::Updated, keyspace, name);
     Ok(DdlPlan { warnings, ..plan })
+}
+
+fn changes_columns(alteration: &TableAlteration) -> bool {
+    matches!(
+        alteration,
+        TableAlteration::Add { .. } | TableAlteration::Drop { .. } | TableAlteration::Rename { .. }
+    )
 }
 
 /// `keyspace.table` as Cassandra shows it in messages.
@@ -101,10 +119,12 @@ fn add_column(
     table: &mut Table,
     definition: &ColumnDefinition,
     if_not_exists: bool,
+    guard: &mut DefinitionGuard<'_>,
 ) -> Result<()> {
     check_mask(definition)?;
     let name = definition.name.as_str();
     let ty = type_name::resolve(schema, &table.keyspace, &definition.type_name)?;
+    guard.vectors(&format!("Column {name}"), &ty)?;
     if table.column(name).is_some() {
         if if_not_exists {
             return Ok(());

@@ -9,6 +9,7 @@ use cql_lite::types::CqlType;
 use cql_lite::wire::SchemaChangeKind;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::query::guardrails::definition::DefinitionGuard;
 use crate::query::type_name;
 use crate::schema::{
     Change, Column, ColumnKind, Properties, Schema, Table, TableOptions, TableSource,
@@ -43,9 +44,18 @@ pub(super) fn create(
             format!("Cannot add already existing table \"{name}\" to keyspace \"{keyspace}\""),
         ));
     }
-    let given = given_properties(statement)?;
+    let mut guard = DefinitionGuard::new(context.limits);
+    let mut given = given_properties(statement)?;
+    guard.properties(&mut given)?;
+    guard.columns(name, statement.columns.len())?;
+    guard.one_table_more(schema, name)?;
     let options = TableOptions::default().with(&given)?;
+    guard.options(&options)?;
     let types = column_types(schema, keyspace, statement, name)?;
+    for column in &statement.columns {
+        let column = column.name.as_str();
+        types.get(column).map_or(Ok(()), |ty| guard.vectors(&format!("Column {column}"), ty))?;
+    }
     check_key(&key, &types, statement, name)?;
     let descending = clustering_order(statement, &key.clustering, name)?;
     let counter = check_kinds(statement, &key, &types, &options)?;
@@ -64,7 +74,8 @@ pub(super) fn create(
         counter,
         source: TableSource::Stored,
     };
-    let warnings = table.options.warnings(&given);
+    let mut warnings = guard.into_warnings();
+    warnings.extend(table.options.warnings(&given));
     add_columns(&mut table, statement, &key, types, &descending);
     check_name(keyspace, name)?;
     let change = Change::PutTable(Arc::new(table));

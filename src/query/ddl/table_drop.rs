@@ -5,6 +5,7 @@ use cql_lite::ast::Drop;
 use cql_lite::wire::SchemaChangeKind;
 
 use crate::error::{Error, Result};
+use crate::query::guardrails::definition::check_drop_table;
 use crate::schema::{Change, Schema};
 
 use super::{DdlContext, DdlPlan, check_modifiable, keyspace_of};
@@ -13,6 +14,7 @@ pub(super) fn drop(schema: &Schema, context: &DdlContext<'_>, statement: &Drop) 
     let keyspace = keyspace_of(&statement.name, context.keyspace)?;
     let name = statement.name.name.as_str();
     check_modifiable(schema, keyspace)?;
+    check_drop_table(context.limits)?;
     let Some(table) = schema.table(keyspace, name) else {
         if statement.if_exists {
             return Ok(DdlPlan::nothing());

@@ -13,6 +13,7 @@ use cql_lite::types::{CqlType, UdtType};
 use cql_lite::wire::SchemaChangeKind;
 
 use crate::error::{Error, Result};
+use crate::query::guardrails::definition::DefinitionGuard;
 use crate::query::type_name;
 use crate::schema::{Change, Column, Keyspace, Schema, Table};
 
@@ -47,10 +48,17 @@ pub(super) fn create(
     let field = |(field, ty): &(Identifier, TypeName)| -> Result<(String, CqlType)> {
         Ok((field.name.clone(), type_name::resolve(schema, keyspace, ty)?))
     };
-    let fields = statement.fields.iter().map(field).collect::<Result<_>>()?;
+    let fields: Vec<(String, CqlType)> =
+        statement.fields.iter().map(field).collect::<Result<_>>()?;
+    let mut guard = DefinitionGuard::new(context.limits);
+    guard.fields(name, fields.len())?;
+    for (field, ty) in &fields {
+        guard.vectors(&format!("Field {field}"), ty)?;
+    }
     let udt = UdtType { keyspace: keyspace.to_owned(), name: name.to_owned(), fields };
     let change = Change::PutType(Arc::new(udt));
-    Ok(DdlPlan::user_type(change, SchemaChangeKind::Created, keyspace, name))
+    let plan = DdlPlan::user_type(change, SchemaChangeKind::Created, keyspace, name);
+    Ok(DdlPlan { warnings: guard.into_warnings(), ..plan })
 }
 
 fn check_field_type(ty: &TypeName) -> Result<()> {
@@ -94,10 +102,16 @@ pub(super) fn alter(
     if new == **old {
         return Ok(DdlPlan::nothing());
     }
+    let mut guard = DefinitionGuard::new(context.limits);
+    if let Some((field, ty)) = new.fields.get(old.fields.len()) {
+        guard.fields(name, new.fields.len())?;
+        guard.vectors(&format!("Field {field}"), ty)?;
+    }
     let new = Arc::new(new);
     let first = Change::PutType(Arc::clone(&new));
     let mut plan = DdlPlan::user_type(first, SchemaChangeKind::Updated, keyspace_name, name);
     plan.changes.extend(dependents(keyspace, &new));
+    plan.warnings = guard.into_warnings();
     Ok(plan)
 }
 

@@ -10,9 +10,6 @@ use crate::query::services::Services;
 use super::condition::Conditions;
 use super::plan::ModifyPlan;
 
-/// An unlogged batch over more partitions than this gets a warning.
-const UNLOGGED_PARTITIONS_WARN: usize = 10;
-
 /// Checks which statements stand together.
 pub(crate) fn check(kind: BatchKind, plans: &[&ModifyPlan], batch_timestamp: bool) -> Result<()> {
     let conditional = plans.iter().any(|plan| plan.conditions.is_some());
@@ -68,20 +65,22 @@ pub(super) fn check_size(
     if partitions <= 1 {
         return Ok(());
     }
-    let bytes: usize = mutations.iter().map(Vec::len).sum();
-    let (warn, fail) = (services.batch_bytes_warn, services.batch_bytes_fail);
-    if fail > 0 && bytes > fail {
+    let limits = &services.guardrails.limits;
+    let bytes = mutations.iter().map(Vec::len).sum::<usize>() as u64;
+    if bytes > limits.batch_size.fail() {
         return Err(Error::invalid("Batch too large"));
     }
+    let warn = limits.batch_size.warn();
     let tables_shown = format!("[{}]", tables.join(", "));
-    if warn > 0 && bytes > warn {
+    if bytes > warn {
         writer.warn(format!(
             "Batch for {tables_shown} is of size {bytes}, exceeding specified threshold of {warn} \
              by {}.",
             bytes - warn
         ));
     }
-    if kind == BatchKind::Unlogged && partitions > UNLOGGED_PARTITIONS_WARN {
+    let most = limits.unlogged_batch_across_partitions;
+    if kind == BatchKind::Unlogged && most.is_passed(partitions as u64) {
         let plural = if tables.len() == 1 { "" } else { "s" };
         writer.warn(format!(
             "Unlogged batch covering {partitions} partitions detected against table{plural} \

@@ -9,6 +9,7 @@ mod condition;
 mod delete;
 mod insert;
 mod limits;
+mod list_paths;
 mod operation;
 mod plan;
 mod read;

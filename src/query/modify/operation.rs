@@ -48,6 +48,16 @@ pub(crate) enum Action {
 }
 
 impl Action {
+    /// The operation on a list that reads the list before it writes, as guardrails name it.
+    pub(crate) fn read_before_write(&self) -> Option<&'static str> {
+        match self {
+            Action::SetIndex(..) => Some("Setting of list items by index"),
+            Action::RemoveIndex(_) => Some("Removal of list items by index"),
+            Action::RemoveValues(_) => Some("Removal of list items"),
+            _ => None,
+        }
+    }
+
     /// Whether the row must be read first.
     pub(crate) fn reads(&self) -> bool {
         matches!(

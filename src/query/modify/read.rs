@@ -9,11 +9,8 @@ use helenus_storage::model::{
 };
 use helenus_storage::{BlockList, Budget, Cursor, Flow, Partitions, Read, ReadCommand, Sink};
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::query::services::Services;
-
-/// A read before a write steps over at most this many tombstones.
-const TOMBSTONES_MAX: u64 = 100_000;
 
 /// The rows found in one partition.
 #[derive(Debug, Default)]
@@ -69,6 +66,7 @@ pub(crate) enum ReadOn {
     Complete,
     Yield,
     NeedsBlocks(BlockList),
+    TombstoneLimit,
 }
 
 impl std::fmt::Debug for ReadOn {
@@ -119,7 +117,8 @@ impl Reads {
                 let Some(((table, key), wanted)) = self.wanted.pop_first() else {
                     return Ok(ReadOn::Complete);
                 };
-                let command = command(table, key, wanted, now_seconds);
+                let most = services.guardrails.limits.tombstone.fail();
+                let command = command(table, key, wanted, now_seconds, most);
                 let cursor = Cursor::new(&command);
                 self.current = Some((command, cursor, FoundPartition::default()));
             }
@@ -127,11 +126,7 @@ impl Reads {
             match services.engine.read(command, cursor, found, budget)? {
                 Read::Yield => return Ok(ReadOn::Yield),
                 Read::NeedsBlocks(blocks) => return Ok(ReadOn::NeedsBlocks(blocks)),
-                Read::TombstoneLimit => {
-                    return Err(Error::server(format!(
-                        "a read before a write stepped over more than {TOMBSTONES_MAX} tombstones"
-                    )));
-                }
+                Read::TombstoneLimit => return Ok(ReadOn::TombstoneLimit),
                 Read::Done | Read::Stopped => {}
             }
             if let Some((command, cursor, found)) = self.current.take() {
@@ -241,6 +236,7 @@ fn command(
     key: PartitionKey,
     mut wanted: WantedPartition,
     now_seconds: i64,
+    tombstones_max: u64,
 ) -> ReadCommand {
     wanted.rows.sort_unstable();
     let mut slices: Vec<PositionRange> = wanted.rows.iter().map(|row| range_of(row)).collect();
@@ -251,6 +247,6 @@ fn command(
     }
     command.slices = slices;
     command.columns = ColumnSet::All;
-    command.tombstones_max = TOMBSTONES_MAX;
+    command.tombstones_max = tombstones_max;
     command
 }

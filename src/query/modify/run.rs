@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use cql_lite::types::CqlType;
-use cql_lite::wire::{BatchKind, ColumnSpec, EncodedColumns, ProtocolVersion, ResponseWriter};
+use cql_lite::wire::{
+    BatchKind, ColumnSpec, Consistency, EncodedColumns, ProtocolVersion, ResponseWriter,
+};
 use helenus_platform::random::Random;
 use helenus_storage::model::{KeyspaceId, LogPosition, MutationRef, PartitionKey, RowRef, Slice};
 use helenus_storage::{BlockList, Budget, Write};
@@ -13,6 +15,8 @@ use crate::coordinator::PartitionGuard;
 use crate::error::{Error, Result};
 use crate::query::bindings::{Bindings, OwnedBindings};
 use crate::query::execution::Step;
+use crate::query::guardrails::read::too_many_tombstones;
+use crate::query::guardrails::value::ValueGuard;
 use crate::query::restriction::{ColumnRef, find_column};
 use crate::query::row::{CurrentRow, RowShape};
 use crate::query::services::Services;
@@ -45,6 +49,8 @@ pub(crate) struct WriteTimes {
     pub(crate) now: i64,
     /// The same in seconds, or what the client wants it to be.
     pub(crate) now_seconds: i64,
+    /// The level that is asked for, which errors name.
+    pub(crate) consistency: Consistency,
 }
 
 /// Modifications that read before they write.
@@ -69,6 +75,7 @@ fn context<'a>(
     environment: &'a Environment<'a>,
     times: WriteTimes,
     services: &'a Services,
+    guard: &'a ValueGuard<'a>,
 ) -> WriteContext<'a> {
     WriteContext {
         environment,
@@ -77,6 +84,7 @@ fn context<'a>(
         timestamps: &services.timestamps,
         counter_id: services.counter_id,
         bytes_max: services.engine.write_bytes_max(),
+        guard,
     }
 }
 
@@ -98,17 +106,19 @@ pub(crate) fn begin(
     writer: &mut ResponseWriter<'_>,
 ) -> Result<Begun> {
     let random: &dyn Random = &*services.random;
+    let guard = ValueGuard::new(&services.guardrails);
     if let ([statement], None) = (statements, batch)
         && statement.plan.is_simple()
     {
         let environment = Environment::new(&statement.bindings, times.now, random);
         let keyspace = keyspace_of(schema, &statement.plan.table)?;
-        let context = context(&environment, times, services);
+        let context = context(&environment, times, services, &guard);
         let mutation = statement.plan.write_simple(keyspace, &context)?;
         let position = match &mutation {
             Some(mutation) => Some(write_now(services, &[mutation], trace)?),
             None => None,
         };
+        guard.into_warnings().into_iter().for_each(|warning| writer.warn(warning));
         writer.void();
         return Ok(Begun::Done(position));
     }
@@ -118,7 +128,7 @@ pub(crate) fn begin(
         for statement in statements {
             let environment = Environment::new(&statement.bindings, times.now, random);
             let keyspace = keyspace_of(schema, &statement.plan.table)?;
-            let context = context(&environment, times, services);
+            let context = context(&environment, times, services, &guard);
             statement.plan.write(keyspace, &context, &mut reads, &mut mutations)?;
         }
         let encoded = finish(services, mutations, batch, writer, &|| tables(statements))?;
@@ -127,6 +137,7 @@ pub(crate) fn begin(
             [] => None,
             records => Some(write_now(services, records, trace)?),
         };
+        guard.into_warnings().into_iter().for_each(|warning| writer.warn(warning));
         writer.void();
         return Ok(Begun::Done(position));
     }
@@ -268,6 +279,7 @@ impl ModifyExecution {
         }
         match self.reads.step(services, self.times.now_seconds, budget)? {
             ReadOn::Yield => Ok(Step::Yield),
+            ReadOn::TombstoneLimit => Err(too_many_tombstones(services, self.times.consistency)),
             ReadOn::NeedsBlocks(blocks) => Ok(Step::NeedsBlocks(blocks)),
             ReadOn::Complete => {
                 let hold = self.write(services, writer, trace)?;
@@ -307,11 +319,12 @@ impl ModifyExecution {
             self.times.timestamp = services.timestamps.next();
         }
         let random: &dyn Random = &*services.random;
+        let guard = ValueGuard::new(&services.guardrails);
         let mut mutations = MutationSet::default();
         for (plan, bindings, keyspace) in &self.statements {
             let bindings = bindings.borrow();
             let environment = Environment::new(&bindings, self.times.now, random);
-            let context = context(&environment, self.times, services);
+            let context = context(&environment, self.times, services, &guard);
             plan.write(*keyspace, &context, &mut self.reads, &mut mutations)?;
         }
         let tables = || self.statements.iter().map(|(plan, ..)| &*plan.table).collect();
@@ -323,6 +336,7 @@ impl ModifyExecution {
             (records, None) => Some(written(services.engine.write(records)?)?),
             (records, Some(trace)) => Some(write_traced(services, records, trace)?),
         };
+        guard.into_warnings().into_iter().for_each(|warning| writer.warn(warning));
         if conditional {
             self.answer_applied(writer);
         } else {

@@ -62,6 +62,7 @@ impl ModifyPlan {
                     row.cell(Cell::tombstone(id, times.timestamp, times.now_seconds));
                 }
                 Bound::Bytes(bytes) => {
+                    context.guard.whole(&operation.column, &bytes)?;
                     let (ttl, expiry) = (times.ttl, times.expiry());
                     row.cell(Cell::expiring(id, times.timestamp, ttl, expiry, &bytes));
                 }
@@ -189,7 +190,9 @@ mod tests {
 
     use super::*;
     use crate::coordinator::Timestamps;
+    use crate::query::Guardrails;
     use crate::query::bindings::Bindings;
+    use crate::query::guardrails::value::ValueGuard;
     use crate::query::modify::read::Reads;
     use crate::query::modify::write::MutationSet;
     use crate::query::prepare;
@@ -215,6 +218,7 @@ mod tests {
         let clock = Arc::new(ManualClock::new(1_000_000));
         let timestamps = Timestamps::new(clock, 0);
         let random = SeededRandom::new(1);
+        let guardrails = Guardrails::default();
         for text in statements {
             let prepared = prepare(&schema, None, text, None).unwrap();
             let Plan::Modify(plan) = &prepared.plan else { panic!("{text}") };
@@ -228,6 +232,7 @@ mod tests {
                 timestamps: &timestamps,
                 counter_id: CounterId { host: [0; 16], generation: 0 },
                 bytes_max: 1 << 20,
+                guard: &ValueGuard::new(&guardrails),
             };
             let keyspace = KeyspaceId(3);
             let short = plan.write_simple(keyspace, &context).unwrap();

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use cql_lite::types::functions::time::timeuuid_at;
 use cql_lite::types::key::clustering::{KeyColumn, row as row_position, spelling};
 use cql_lite::types::key::path;
 use cql_lite::types::{CqlType, frames};
@@ -14,12 +13,14 @@ use helenus_storage::model::{
 
 use crate::coordinator::Timestamps;
 use crate::error::{Error, Result};
+use crate::query::guardrails::value::ValueGuard;
 use crate::query::number::to_i64;
 use crate::query::restriction::{partition_keys, row_keys, slices};
 use crate::query::term::{Bound, Environment, Term};
 use crate::schema::{MAX_TTL_SECONDS, Table};
 
 use super::limits::{check_bytes, check_clustering, check_row};
+use super::list_paths::ListPaths;
 use super::operation::{Action, Operation};
 use super::plan::{ModifyKind, ModifyPlan, Target};
 use super::read::{Reads, Scope};
@@ -38,6 +39,8 @@ pub(crate) struct WriteContext<'a> {
     pub(crate) counter_id: CounterId,
     /// The most bytes that all mutations of one request may have.
     pub(crate) bytes_max: usize,
+    /// Looks at every value.
+    pub(crate) guard: &'a ValueGuard<'a>,
 }
 
 /// A search through more partitions than these is by a map.
@@ -311,10 +314,13 @@ fn apply(
     let live = |value| Cell::expiring(id, times.timestamp, times.ttl, times.expiry(), value);
     let dead = || Cell::tombstone(id, times.timestamp, times.now_seconds);
     let value = |term: &Term| term.evaluate(context.environment).map(Bound::into_owned);
+    let guard_whole = |bytes: &[u8]| context.guard.whole(&operation.column, bytes);
+    let guard_part = |bytes: &[u8]| context.guard.part(&operation.column, bytes);
     match &operation.action {
         Action::Set(term) => {
             // The plain case borrows the client's bytes.
             let value = term.evaluate(context.environment)?;
+            value.bytes().map_or(Ok(()), guard_whole)?;
             match (&value, ty.is_multi_cell()) {
                 (Bound::Unset, _) => {}
                 (Bound::Null, false) if ty.is_counter() => {
@@ -339,24 +345,30 @@ fn apply(
         }
         Action::Append(term) | Action::Put(term) => {
             if let Bound::Bytes(bytes) = value(term)? {
+                guard_whole(&bytes)?;
                 put_elements(row, ty, &bytes, &live, context, false)?;
             }
         }
         Action::Prepend(term) => {
             if let Bound::Bytes(bytes) = value(term)? {
+                guard_whole(&bytes)?;
                 put_elements(row, ty, &bytes, &live, context, true)?;
             }
         }
         Action::RemoveKeys(term) => {
             if let (Bound::Bytes(bytes), Some(element)) = (value(term)?, key_type(ty)) {
                 for bytes in frames::set_elements(&bytes)? {
-                    row.cell(dead().with_path(&path::element(element, bytes?)?));
+                    let bytes = bytes?;
+                    guard_part(bytes)?;
+                    row.cell(dead().with_path(&path::element(element, bytes)?));
                     check_row(row, context.bytes_max)?;
                 }
             }
         }
         Action::SetEntry(key, term) => {
-            let path = key_path(ty, value(key)?, "map key")?;
+            let key = value(key)?;
+            key.bytes().map_or(Ok(()), guard_part)?;
+            let path = key_path(ty, key, "map key")?;
             let Some((path, spelling)) = path else { return Ok(()) };
             match value(term)? {
                 Bound::Unset => {}
@@ -364,6 +376,7 @@ fn apply(
                     row.cell(dead().with_path(&path));
                 }
                 Bound::Bytes(bytes) => {
+                    guard_part(&bytes)?;
                     let cell = live(&bytes).with_path(&path);
                     row.cell(spelled(cell, spelling.as_deref()));
                 }
@@ -371,7 +384,9 @@ fn apply(
         }
         Action::RemoveKey(key) => {
             let what = if matches!(ty, CqlType::Set(_)) { "set element" } else { "map key" };
-            if let Some((path, _)) = key_path(ty, value(key)?, what)? {
+            let key = value(key)?;
+            key.bytes().map_or(Ok(()), guard_part)?;
+            if let Some((path, _)) = key_path(ty, key, what)? {
                 row.cell(dead().with_path(&path));
             }
         }
@@ -383,6 +398,7 @@ fn apply(
                     row.cell(dead().with_path(&path));
                 }
                 Bound::Bytes(bytes) => {
+                    guard_part(&bytes)?;
                     row.cell(live(&bytes).with_path(&path));
                 }
             }
@@ -400,6 +416,7 @@ fn apply(
                     row.cell(dead().with_path(path));
                 }
                 Bound::Bytes(bytes) => {
+                    guard_part(&bytes)?;
                     row.cell(live(&bytes).with_path(path));
                 }
             }
@@ -549,36 +566,4 @@ fn put_elements<'c>(
         _ => {}
     }
     Ok(())
-}
-
-/// Places for new elements of a list: ordered by the moment they are added, those added at the
-/// front mirrored around a moment before all others.
-struct ListPaths {
-    ticks: i64,
-    index: u32,
-    node: [u8; 4],
-}
-
-/// 2010-01-01, in units of 100 ns since 1970: nothing is added before it.
-const MIRROR_TICKS: i64 = 1_262_304_000 * 10_000_000;
-
-impl ListPaths {
-    fn new(context: &WriteContext<'_>, at_front: bool) -> ListPaths {
-        let moment = context.timestamps.next().wrapping_mul(10);
-        let ticks =
-            if at_front { MIRROR_TICKS.wrapping_mul(2).wrapping_sub(moment) } else { moment };
-        let chance = context.environment.random.next_u64();
-        let node = [0, 8, 16, 24].map(|shift| (chance >> shift) as u8);
-        ListPaths { ticks, index: 0, node }
-    }
-
-    fn next(&mut self) -> Result<Vec<u8>> {
-        // The low half of a timeuuid is ordered byte by byte, signed; the first two bits are the
-        // variant's, so the index begins behind the first byte.
-        let [b, c, d] = [16, 8, 0].map(|shift| (self.index >> shift) as u8 ^ 0x80);
-        let [v, w, x, y] = self.node;
-        self.index += 1;
-        let uuid = timeuuid_at(self.ticks, [0, b, c, d, v, w, x, y]);
-        Ok(path::list(&uuid)?)
-    }
 }

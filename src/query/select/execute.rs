@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use cql_lite::types::functions::aggregates::Aggregate;
-use cql_lite::wire::{EncodedColumns, ResponseWriter};
+use cql_lite::wire::{Consistency, EncodedColumns, ResponseWriter};
 use helenus_platform::codec::Reader;
-use helenus_storage::model::{ColumnSet, LogPosition, PartitionKey, PositionRange, Slice};
+use helenus_storage::model::{ColumnSet, LogPosition, PartitionKey, PositionRange, Slice, Token};
 use helenus_storage::{Budget, Cursor, Partitions, Read, ReadCommand, SourceFate};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::config::Guardrails as Limited;
+use crate::error::{Error, Result};
 use crate::query::execution::{Request, Step};
+use crate::query::guardrails::read::{large, many_tombstones, too_large, too_many_tombstones};
+use crate::query::guardrails::statement::{check_combinations, check_page_size, check_partitions};
 use crate::query::restriction::{
     PartitionRestriction, key_of, partition_keys, slices, token_range,
 };
@@ -27,10 +30,9 @@ use super::selector::Selector;
 use super::sink::{Limits, Progress, RowSink, write_cells};
 use super::sort::Sorter;
 
-/// A read that steps over more tombstones than this fails, as in Cassandra.
-const TOMBSTONES_FAIL: u64 = 100_000;
-/// A read that steps over more tombstones than this warns.
-const TOMBSTONES_WARN: u64 = 1_000;
+/// Aggregates are computed in one go; their tombstones are counted as if they were read in pages
+/// of so many rows, unless the client says of how many.
+const AGGREGATE_PAGE_ROWS: u64 = 10_000;
 
 /// A SELECT that is being run.
 pub(crate) struct SelectExecution {
@@ -42,6 +44,13 @@ pub(crate) struct SelectExecution {
     query: u64,
     /// LIMIT of rows that are sorted: all of them are read.
     sort_limit: u64,
+    consistency: Consistency,
+    /// Where, in rows read, tombstones were last counted from nothing.
+    counted_from: u64,
+    /// The rows of a page.
+    page: u64,
+    /// The most tombstones of one page.
+    tombstones: u64,
     now: i64,
     now_seconds: i64,
     finished: bool,
@@ -68,7 +77,19 @@ impl SelectExecution {
             Some(bytes) => Some(PagingState::decode(bytes, plan.table.id, query)?),
             None => None,
         };
-        let command = command(plan, request.now_seconds, &environment)?;
+        let guardrails = &services.guardrails.limits;
+        let page = request.options.page_size.filter(|size| *size > 0).map(i32::unsigned_abs);
+        if plan.table.source == TableSource::Stored
+            && let Some(page) = page
+            && (plan.aggregates.is_some() || sort_limit > u64::from(page))
+        {
+            let warning = check_page_size(guardrails, &plan.table, u64::from(page))?;
+            warning.into_iter().for_each(|warning| writer.warn(warning));
+        }
+        limits.bytes = guardrails.coordinator_read_size.fail();
+        let command =
+            command(plan, request.now_seconds, guardrails.tombstone.fail(), &environment)?;
+        check_in(plan, guardrails, &command, writer)?;
         let mut execution = SelectExecution {
             plan: Arc::clone(plan),
             source: Source::Stored(Cursor::new(&command)),
@@ -76,6 +97,10 @@ impl SelectExecution {
             progress: progress(plan, limits, &environment)?,
             query,
             sort_limit,
+            consistency: request.options.consistency,
+            counted_from: 0,
+            page: page.map_or(AGGREGATE_PAGE_ROWS, u64::from),
+            tombstones: 0,
             now: request.now,
             now_seconds: request.now_seconds,
             finished: false,
@@ -161,10 +186,14 @@ impl SelectExecution {
         if let Some(error) = self.progress.failure.take() {
             return Err(error);
         }
+        if self.progress.is_too_large {
+            return Err(self.too_large(services));
+        }
+        self.count_tombstones();
         match read {
             Read::Yield => Ok(Step::Yield),
             Read::NeedsBlocks(blocks) => Ok(Step::NeedsBlocks(blocks)),
-            Read::TombstoneLimit => Err(self.too_many_tombstones()),
+            Read::TombstoneLimit => Err(too_many_tombstones(services, self.consistency)),
             Read::Done | Read::Stopped => {
                 self.finished = true;
                 self.finish(services, writer)?;
@@ -241,15 +270,27 @@ impl SelectExecution {
         }
     }
 
-    fn too_many_tombstones(&self) -> Error {
-        let table = &self.plan.table;
-        Error::new(
-            ErrorKind::Server,
-            format!(
-                "Scanned over {TOMBSTONES_FAIL} tombstones during a query on {}.{}; query aborted",
-                table.keyspace, table.name
-            ),
-        )
+    /// Keeps the most tombstones of a page; an aggregate's pages begin and end here.
+    fn count_tombstones(&mut self) {
+        let Source::Stored(cursor) = &mut self.source else { return };
+        self.tombstones = self.tombstones.max(cursor.tombstones());
+        let read = self.progress.rows_read;
+        if self.plan.aggregates.is_some() && read - self.counted_from >= self.page {
+            self.counted_from = read;
+            cursor.forget_tombstones();
+        }
+    }
+
+    /// The token of the partition that the read is in.
+    fn token(&self) -> Option<Token> {
+        match &self.source {
+            Source::Stored(cursor) => cursor.partition().map(|key| key.token),
+            Source::View(_) => None,
+        }
+    }
+
+    fn too_large(&self, services: &Services) -> Error {
+        too_large(services, self.consistency, &self.plan.table, self.token())
     }
 
     fn finish(&mut self, services: &Services, writer: &mut ResponseWriter<'_>) -> Result<()> {
@@ -268,25 +309,29 @@ impl SelectExecution {
                     random: &*services.random,
                 };
                 sink.end_group()?;
+                if self.progress.is_too_large {
+                    return Err(self.too_large(services));
+                }
             }
         }
         if let Some(sort) = &self.plan.sort {
             let sorter = std::mem::take(&mut self.progress.sorter);
             let limit = usize::try_from(self.sort_limit).unwrap_or(usize::MAX);
             for cells in sorter.finish(sort).into_iter().take(limit) {
+                if writer.body_bytes() as u64 > self.progress.limits.bytes {
+                    return Err(self.too_large(services));
+                }
                 write_cells(&self.plan, writer, &cells)?;
             }
         }
-        if let Source::Stored(cursor) = &self.source
-            && cursor.tombstones() > TOMBSTONES_WARN
-        {
-            writer.warn(format!(
-                "Read {} live rows and {} tombstone cells for query on {}.{}",
-                writer.rows(),
-                cursor.tombstones(),
-                self.plan.table.keyspace,
-                self.plan.table.name
-            ));
+        let guardrails = &services.guardrails.limits;
+        if self.tombstones > guardrails.tombstone.warn() {
+            let (rows, text) = (self.progress.rows_read, &self.plan.text);
+            writer.warn(many_tombstones(rows, self.tombstones, text, self.token()));
+        }
+        let warn = guardrails.coordinator_read_size.warn();
+        if writer.body_bytes() as u64 > warn {
+            writer.warn(large(&self.plan.table, warn, self.token()));
         }
         let state = self.paging_state();
         writer.finish_rows(state.as_deref());
@@ -353,7 +398,7 @@ fn limits(
     if plan.aggregates.as_ref().is_some_and(|aggregates| aggregates.group_by.is_none()) {
         page = u64::MAX;
     }
-    Ok(Limits { rows, per_partition, page })
+    Ok(Limits { rows, per_partition, page, bytes: u64::MAX })
 }
 
 fn progress(plan: &SelectPlan, limits: Limits, environment: &Environment<'_>) -> Result<Progress> {
@@ -366,6 +411,7 @@ fn progress(plan: &SelectPlan, limits: Limits, environment: &Environment<'_>) ->
         accumulators: plan.start_aggregates(),
         sorter: Sorter::default(),
         emitted: 0,
+        rows_read: 0,
         in_partition: 0,
         partition_has_rows: false,
         key: None,
@@ -375,6 +421,7 @@ fn progress(plan: &SelectPlan, limits: Limits, environment: &Environment<'_>) ->
         group: None,
         more: false,
         limit_reached: false,
+        is_too_large: false,
         failure: None,
     })
 }
@@ -395,10 +442,41 @@ fn collect_aggregates(selector: &Selector, found: &mut Vec<(usize, Aggregate)>) 
     }
 }
 
+/// Looks at how much the INs of a SELECT name.
+fn check_in(
+    plan: &SelectPlan,
+    guardrails: &Limited,
+    command: &ReadCommand,
+    writer: &mut ResponseWriter<'_>,
+) -> Result<()> {
+    let watched = guardrails.partition_keys_in_select.is_on()
+        || guardrails.in_select_cartesian_product.is_on();
+    if !watched {
+        return Ok(());
+    }
+    let mut warnings = Vec::new();
+    if plan.restrictions.partition.has_in() {
+        let count = match &command.partitions {
+            Partitions::Many(keys) => keys.len() as u64,
+            Partitions::One(_) | Partitions::Range { .. } => 1,
+        };
+        warnings.push(check_combinations(guardrails, "partition key", count)?);
+        warnings.push(check_partitions(guardrails, &plan.table, count)?);
+    }
+    let mut clustering = plan.restrictions.clustering.iter();
+    if clustering.any(|part| !part.is_equal() && !part.is_slice()) {
+        let count = command.slices.len() as u64;
+        warnings.push(check_combinations(guardrails, "clustering key", count)?);
+    }
+    warnings.into_iter().flatten().for_each(|warning| writer.warn(warning));
+    Ok(())
+}
+
 /// What storage is asked for.
 fn command(
     plan: &SelectPlan,
     now_seconds: i64,
+    tombstones_max: u64,
     environment: &Environment<'_>,
 ) -> Result<ReadCommand> {
     let restrictions = &plan.restrictions;
@@ -438,7 +516,7 @@ fn command(
         now: now_seconds,
         rows_per_partition_max: u32::try_from(per_partition).unwrap_or(u32::MAX),
         distinct: plan.distinct,
-        tombstones_max: TOMBSTONES_FAIL,
+        tombstones_max,
     })
 }
 

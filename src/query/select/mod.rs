@@ -32,6 +32,8 @@ pub(crate) use prepare::prepare;
 /// A planned SELECT.
 #[derive(Debug)]
 pub(crate) struct SelectPlan {
+    /// The statement.
+    text: Arc<str>,
     /// The table.
     pub(crate) table: Arc<Table>,
     /// What the result's columns are called, and their types.
@@ -46,6 +48,8 @@ pub(crate) struct SelectPlan {
     aggregates: Option<Aggregates>,
     restrictions: Restrictions,
     distinct: bool,
+    /// ALLOW FILTERING stands there, needed or not.
+    pub(crate) allow_filtering: bool,
     /// `SELECT JSON`: the names of the outputs.
     json: Option<Vec<String>>,
     limit: Option<Term>,
@@ -57,6 +61,11 @@ pub(crate) struct SelectPlan {
 }
 
 impl SelectPlan {
+    /// Whether there is a GROUP BY.
+    pub(crate) fn has_groups(&self) -> bool {
+        self.aggregates.as_ref().is_some_and(|aggregates| aggregates.group_by.is_some())
+    }
+
     /// The marker of each component of the partition key; empty if some have none.
     pub(crate) fn key_markers(&self) -> Vec<u16> {
         super::restriction::key_markers(&self.restrictions.partition)

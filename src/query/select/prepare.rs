@@ -18,11 +18,12 @@ use super::columns::NeededColumns;
 use super::selector::{Selector, SelectorCompiler, result_name};
 use super::sort::SortColumn;
 
-/// Plans a SELECT on a table.
+/// Plans a SELECT on a table; `text` is the whole statement's.
 pub(crate) fn prepare(
     compiler: &mut TermCompiler<'_>,
     table: &Arc<Table>,
     statement: &ast::Select,
+    text: &Arc<str>,
 ) -> Result<SelectPlan> {
     let (outputs, names, aggregate_count) = selection(compiler, table, statement)?;
     let only_static = selects_only_static(table, &outputs);
@@ -63,7 +64,9 @@ pub(crate) fn prepare(
         shape: RowShape::new(table, &needed.columns, &needed.info),
         plain,
         json: statement.json.then(|| names.iter().map(|name| json_name(name)).collect()),
+        text: Arc::clone(text),
         table: Arc::clone(table),
+        allow_filtering: statement.allow_filtering,
         outputs,
         aggregates,
         restrictions,

@@ -1,6 +1,6 @@
 //! Takes the rows that a read finds: filters, counts, groups, and writes them to the answer.
 
-use cql_lite::wire::ResponseWriter;
+use cql_lite::wire::{RESPONSE_BYTES_MAX, ResponseWriter};
 use helenus_platform::random::Random;
 use helenus_storage::model::{PartitionKey, RowRef, Slice};
 use helenus_storage::{Flow, Sink};
@@ -25,6 +25,8 @@ pub(super) struct Limits {
     pub(super) per_partition: u64,
     /// Rows (or groups) on this page.
     pub(super) page: u64,
+    /// Bytes past which no further row begins.
+    pub(super) bytes: u64,
 }
 
 /// What a running SELECT knows between two calls of the read.
@@ -55,6 +57,10 @@ pub(super) struct Progress {
     pub(super) more: bool,
     /// LIMIT is reached.
     pub(super) limit_reached: bool,
+    /// Rows that were read, whether they went into the answer or not.
+    pub(super) rows_read: u64,
+    /// The answer would have more bytes than it may.
+    pub(super) is_too_large: bool,
     pub(super) failure: Option<crate::error::Error>,
 }
 
@@ -108,6 +114,7 @@ impl RowSink<'_, '_> {
             progress.in_partition = 0;
         }
         progress.key = Some(key.clone());
+        progress.rows_read += u64::from(static_row.is_some());
         progress.partition_has_rows = resumed;
         if !self.plan.distinct {
             return Ok(Flow::Continue);
@@ -118,6 +125,7 @@ impl RowSink<'_, '_> {
 
     fn take_row(&mut self, position: &[u8], row: RowRef<'_>) -> Result<Flow> {
         self.progress.partition_has_rows = true;
+        self.progress.rows_read += 1;
         self.progress.current.step(&self.plan.shape, position, row)?;
         self.offer(Some(position), row.bytes())
     }
@@ -154,7 +162,9 @@ impl RowSink<'_, '_> {
         if let Some(flow) = self.full() {
             return Ok(flow);
         }
-        self.emit(row)?;
+        if !self.emit(row)? {
+            return Ok(Flow::Stop);
+        }
         self.count(position);
         Ok(self.after_row())
     }
@@ -171,6 +181,10 @@ impl RowSink<'_, '_> {
         }
         if progress.emitted >= progress.limits.page {
             progress.more = true;
+            return Some(Flow::Stop);
+        }
+        if self.writer.body_bytes() as u64 > progress.limits.bytes {
+            progress.is_too_large = true;
             return Some(Flow::Stop);
         }
         None
@@ -213,6 +227,9 @@ impl RowSink<'_, '_> {
         if self.progress.group.as_ref() != Some(&group) {
             if self.progress.group.is_some() {
                 self.end_group()?;
+                if self.progress.is_too_large {
+                    return Ok(Flow::Stop);
+                }
             }
             if let Some(flow) = self.full() {
                 return Ok(flow);
@@ -256,7 +273,10 @@ impl RowSink<'_, '_> {
         let (current, row) = std::mem::take(&mut self.progress.first_of_group);
         let evaluator =
             Evaluator { current: &current, ..self.evaluator(&row, &self.progress.accumulators) };
-        let cells = cells_of(self.plan, &evaluator)?;
+        let Some(cells) = cells_of(self.plan, &evaluator)? else {
+            self.progress.is_too_large = true;
+            return Ok(());
+        };
         write_cells(self.plan, self.writer, &cells)?;
         self.progress.emitted += 1;
         Ok(())
@@ -275,37 +295,55 @@ impl RowSink<'_, '_> {
         }
     }
 
-    /// Writes the row that the read stands at.
-    fn emit(&mut self, row: &[u8]) -> Result<()> {
+    /// Writes the row that the read stands at; false if it is more than any answer can hold,
+    /// because the statement selects the same large values many times.
+    fn emit(&mut self, row: &[u8]) -> Result<bool> {
         if let (Some(columns), None, None) = (&self.plan.plain, &self.plan.json, &self.plan.sort) {
             for column in columns {
                 let value = self.progress.current.value(&self.plan.shape, row, *column);
                 self.writer.cell(value);
+                if self.writer.body_bytes() > ANSWER_BYTES_MAX {
+                    self.progress.is_too_large = true;
+                    return Ok(false);
+                }
             }
             self.writer.end_row();
-            return Ok(());
+            return Ok(true);
         }
-        let cells = cells_of(self.plan, &self.evaluator(row, &[]))?;
+        let Some(cells) = cells_of(self.plan, &self.evaluator(row, &[]))? else {
+            self.progress.is_too_large = true;
+            return Ok(false);
+        };
         let Some(sort) = &self.plan.sort else {
-            return write_cells(self.plan, self.writer, &cells);
+            write_cells(self.plan, self.writer, &cells)?;
+            return Ok(true);
         };
         let key = |column: &super::sort::SortColumn| {
             let value = self.progress.current.value(&self.plan.shape, row, column.column);
             value.map(<[u8]>::to_vec)
         };
         let keys = sort.iter().map(key).collect();
-        self.progress.sorter.push(keys, cells)
+        self.progress.sorter.push(keys, cells)?;
+        Ok(true)
     }
 }
 
-/// The outputs' values.
-fn cells_of(plan: &SelectPlan, evaluator: &Evaluator<'_>) -> Result<Vec<Option<Vec<u8>>>> {
+/// The most bytes of an answer, one that has begun its last row included.
+const ANSWER_BYTES_MAX: usize = 2 * RESPONSE_BYTES_MAX;
+
+/// The values of one row's outputs.
+type Cells = Vec<Option<Vec<u8>>>;
+
+/// The outputs' values; none if they are more than any answer can hold.
+fn cells_of(plan: &SelectPlan, evaluator: &Evaluator<'_>) -> Result<Option<Cells>> {
     let mut cells = Vec::with_capacity(plan.outputs.len());
+    let mut bytes = 0;
     evaluator.all(&plan.outputs, &mut |_, value| {
-        cells.push(value.map(|value| value.into_owned()));
+        bytes += value.as_ref().map_or(0, |value| value.len());
+        cells.push(value.filter(|_| bytes <= ANSWER_BYTES_MAX).map(|value| value.into_owned()));
         Ok(())
     })?;
-    Ok(cells)
+    Ok((bytes <= ANSWER_BYTES_MAX).then_some(cells))
 }
 
 /// Writes a row of these outputs, as JSON if that is asked for.

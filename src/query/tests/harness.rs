@@ -21,7 +21,7 @@ use crate::cluster::metadata::{Applier, Metadata};
 use crate::coordinator::{PartitionLocks, Timestamps};
 use crate::error::{Error, Result};
 use crate::query::source::{ViewRow, Views};
-use crate::query::{Ask, Execution, Prepared, Services, Step, prepare};
+use crate::query::{Ask, Execution, Guardrails, Prepared, Services, Step, prepare};
 use crate::schema::system::rows as schema_rows;
 use crate::schema::{Change, Schema, Table};
 
@@ -112,8 +112,8 @@ impl Node {
             locks: Arc::new(PartitionLocks::new()),
             counter_id: CounterId { host: [9; 16], generation: 1 },
             datacenters: BTreeMap::from([("datacenter1".to_owned(), 1)]),
-            batch_bytes_fail: 50 << 10,
-            batch_bytes_warn: 5 << 10,
+            guardrails: Guardrails::default(),
+            address: ([127, 0, 0, 1], 7000).into(),
         };
         Node { services, keyspace: Mutex::new(None) }
     }

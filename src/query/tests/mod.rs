@@ -16,6 +16,7 @@
 //! rows. A statement with neither must succeed. `??` gives names and types of the result, `##`
 //! a warning. Lines that begin with spaces go on with the statement.
 
+mod guardrails;
 mod harness;
 mod paging;
 mod prepared;

@@ -63,6 +63,11 @@ pub(super) fn is_leveled(map: &BTreeMap<String, String>) -> bool {
     map.get("class").is_some_and(|class| class.ends_with(LEVELED))
 }
 
+/// Whether this is the map of the strategy of time windows.
+pub(super) fn is_time_window(map: &BTreeMap<String, String>) -> bool {
+    map.get("class").is_some_and(|class| class.ends_with(TIME_WINDOW))
+}
+
 /// What is kept of a given map.
 pub(super) fn normalize(given: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>> {
     let mut map = given.clone();

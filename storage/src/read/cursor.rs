@@ -111,6 +111,16 @@ impl Cursor {
         self.tombstones
     }
 
+    /// Counts tombstones from here on, as if a new page began.
+    pub fn forget_tombstones(&mut self) {
+        self.tombstones = 0;
+    }
+
+    /// The partition that the read is in, or has last been in.
+    pub fn partition(&self) -> Option<&PartitionKey> {
+        self.told.key.as_ref()
+    }
+
     pub(crate) fn fetch(&mut self, list: BlockList, cache: &BlockCache) -> Result<()> {
         self.pinned.fetch(list, cache)
     }

@@ -148,6 +148,8 @@ pub mod failure_reason {
     pub const TIMEOUT: u16 = 2;
     /// The replica has another schema.
     pub const INCOMPATIBLE_SCHEMA: u16 = 3;
+    /// A read's answer was larger than it may be.
+    pub const READ_SIZE: u16 = 4;
 }
 
 impl ErrorBody {
