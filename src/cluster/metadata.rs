@@ -11,7 +11,7 @@ use helenus_platform::disk::Disk;
 
 use super::metadata_log::{MetadataLog, MetadataLogError};
 use crate::error::{Error, Result};
-use crate::schema::{Change, Schema, system};
+use crate::schema::{CHANGE_VERSION, Change, Schema, system};
 
 /// Version of the encoding of an entry: a count and that many changes.
 const ENTRY_VERSION: u8 = 1;
@@ -80,11 +80,16 @@ impl Metadata {
             MetadataLog::open(disk, clock, dir, cluster_id, committed).map_err(|e| damaged(&e))?;
         let mut schema = Schema::with_system_keyspaces(system::keyspaces());
         let first = log.version() - recovered.entries.len() as u64;
+        let (log_path, snapshot_path) = log.paths();
+        let in_file =
+            |path: &Path, error: Error| Error::server(format!("{}: {error}", path.display()));
         if let Some(state) = recovered.snapshot {
-            schema = decode_state(&schema, &state, first)?;
+            let decoded = decode_state(&schema, &state, first);
+            schema = decoded.map_err(|error| in_file(&snapshot_path, error))?;
         }
         for (version, entry) in (first + 1..).zip(&recovered.entries) {
-            schema = schema.apply_all(&decode_entry(entry)?, version)?;
+            let applied = decode_entry(entry).and_then(|c| schema.apply_all(&c, version));
+            schema = applied.map_err(|error| in_file(&log_path, error))?;
         }
         Ok(Self { schema: ArcSwap::from_pointee(schema), log: Mutex::new(log) })
     }
@@ -170,6 +175,7 @@ fn read_changes(reader: &mut Reader<'_>) -> Result<Vec<Change>> {
     let count = reader.varint().map_err(|e| what(&e))?;
     let mut changes = Vec::new();
     for _ in 0..count {
+        version_of(&mut reader.clone(), "a change", CHANGE_VERSION)?;
         changes.push(Change::decode(reader).map_err(|e| what(&e))?);
     }
     if !reader.is_empty() {
@@ -178,11 +184,11 @@ fn read_changes(reader: &mut Reader<'_>) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
-fn version_of(reader: &mut Reader<'_>, known: u8) -> Result<()> {
+fn version_of(reader: &mut Reader<'_>, whose: &str, known: u8) -> Result<()> {
     let found = reader.u8().map_err(|e| damaged(&e))?;
     if found != known {
         return Err(Error::server(format!(
-            "metadata log: an entry has version {found}, this program reads {known}: use the \
+            "metadata log: {whose} has version {found}, this program reads {known}: use the \
              program that wrote it"
         )));
     }
@@ -207,7 +213,7 @@ pub(super) fn changes_of_state(bytes: &[u8]) -> Result<Vec<Change>> {
 
 fn decode_entry(bytes: &[u8]) -> Result<Vec<Change>> {
     let mut reader = Reader::new(bytes);
-    version_of(&mut reader, ENTRY_VERSION)?;
+    version_of(&mut reader, "an entry", ENTRY_VERSION)?;
     read_changes(&mut reader)
 }
 
@@ -221,7 +227,7 @@ fn encode_state(schema: &Schema) -> Vec<u8> {
 
 fn read_state(bytes: &[u8]) -> Result<(u32, u32, Vec<Change>)> {
     let mut reader = Reader::new(bytes);
-    version_of(&mut reader, STATE_VERSION)?;
+    version_of(&mut reader, "a snapshot's state", STATE_VERSION)?;
     let next_keyspace_id = reader.u32_le().map_err(|e| damaged(&e))?;
     let next_table_id = reader.u32_le().map_err(|e| damaged(&e))?;
     Ok((next_keyspace_id, next_table_id, read_changes(&mut reader)?))

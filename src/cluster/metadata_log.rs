@@ -237,6 +237,12 @@ impl MetadataLog {
         Ok((log, recovered))
     }
 
+    /// The files of the log: that of the changes since the last snapshot, and that snapshot's.
+    #[must_use]
+    pub fn paths(&self) -> (PathBuf, PathBuf) {
+        (self.path.clone(), self.dir.join(snapshot_name(self.base)))
+    }
+
     /// How many changes have been committed since the cluster was founded.
     #[must_use]
     pub fn version(&self) -> u64 {

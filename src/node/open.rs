@@ -1,6 +1,7 @@
 //! Opening a data directory, step by step as ARCHITECTURE.md tells it.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -49,6 +50,18 @@ pub enum OpenError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// It, or something in it, cannot be written to.
+    #[error(
+        "{source}; the node must be able to write to its data directory {dir}: mount its file \
+         system read-write, let the user who runs the node own it and all that is in it, or \
+         choose another one with --data-dir"
+    )]
+    NotWritable {
+        /// The data directory.
+        dir: String,
+        /// What could not be done, to which file.
+        source: Box<OpenError>,
+    },
     /// It holds something, and that is not a node's data.
     #[error(
         "{path} is not empty and is not a data directory (it has no IDENTITY but holds '{found}'); \
@@ -91,6 +104,23 @@ fn engine_error(error: helenus_storage::Error) -> OpenError {
     OpenError::Engine(error)
 }
 
+/// Adds what to do where the system does not let the node write.
+fn unless_writable(dir: &Path, error: OpenError) -> OpenError {
+    let cause = match &error {
+        OpenError::Locked(LockError { source: Some(source), .. })
+        | OpenError::Io { source, .. }
+        | OpenError::Identity(IdentityError::Io { source, .. }) => Some(source),
+        OpenError::Engine(engine) => engine.source().and_then(|cause| cause.downcast_ref()),
+        _ => None,
+    };
+    let denied = [std::io::ErrorKind::PermissionDenied, std::io::ErrorKind::ReadOnlyFilesystem];
+    if cause.is_some_and(|cause: &std::io::Error| denied.contains(&cause.kind())) {
+        let dir = dir.display().to_string();
+        return OpenError::NotWritable { dir, source: Box::new(error) };
+    }
+    error
+}
+
 fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
     let path = path.display().to_string();
     move |source| OpenError::Io { what, path, source }
@@ -103,6 +133,11 @@ impl Node {
     /// # Errors
     /// Name the file and say what to do.
     pub fn open(world: World, config: Config) -> Result<Node, OpenError> {
+        let dir = config.data_dir.clone();
+        Node::open_as_it_is(world, config).map_err(|error| unless_writable(&dir, error))
+    }
+
+    fn open_as_it_is(world: World, config: Config) -> Result<Node, OpenError> {
         let opened_at = world.clock.monotonic();
         let disk = world.disk.clone();
         let dir = config.data_dir.clone();

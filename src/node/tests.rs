@@ -14,6 +14,9 @@ use helenus_platform::runtime::SimRuntime;
 use helenus_storage::Budget;
 
 mod full_disk;
+mod lived;
+mod newer;
+mod read_only;
 
 use super::*;
 use crate::query::{Ask, Execution, Step, prepare};
@@ -35,13 +38,16 @@ impl Lab {
         self.open_with(Config::default())
     }
 
-    fn open_with(&self, config: Config) -> Result<Node, OpenError> {
-        let world = World {
+    fn world(&self) -> World {
+        World {
             disk: Arc::new(self.disk.for_process()),
             clock: self.clock.clone(),
             random: Arc::new(SeededRandom::new(1)),
             runtime: Arc::new(self.runtime.clone()),
-        };
+        }
+    }
+
+    fn open_with(&self, config: Config) -> Result<Node, OpenError> {
         let config = Config {
             data_dir: "/data".into(),
             segment_bytes: 1 << 16,
@@ -49,7 +55,7 @@ impl Lab {
             auto_snapshot: false,
             ..config
         };
-        Node::open(world, config)
+        Node::open(self.world(), config)
     }
 
     fn close(&self, node: Node) {

@@ -39,7 +39,8 @@ use super::options::{Caching, ReadRepair, RowsCached, TableOptions};
 use super::table::{DroppedColumn, Table, TableSource};
 use super::type_codec::{count, cql_type, put_text, put_type, put_udt, text, udt};
 
-const VERSION: u8 = 1;
+/// Version of the encoding of one change.
+pub(crate) const VERSION: u8 = 1;
 
 const PUT_KEYSPACE: u8 = 1;
 const DROP_KEYSPACE: u8 = 2;

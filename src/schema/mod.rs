@@ -27,6 +27,7 @@ use md5::{Digest, Md5};
 use crate::error::{Error, Result};
 
 pub use change::{Change, KeyspaceDefinition};
+pub(crate) use codec::VERSION as CHANGE_VERSION;
 pub use column::{Column, ColumnKind};
 pub use keyspace::{Keyspace, KeyspaceKind, KeyspaceOptions};
 pub use options::{Caching, MAX_TTL_SECONDS, ReadRepair, RowsCached, TableOptions};

@@ -1,6 +1,8 @@
 //! Data directories that cannot be served: in use, somebody else's, damaged.
 
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::process::{Node, TempDir};
 use crate::scylla_driver::session;
@@ -48,6 +50,103 @@ fn a_path_that_cannot_be_a_directory_is_named() {
     let (code, message) = Node::refused(dir.path(), &[]);
     assert_eq!(code, 1);
     assert!(message.contains("data"), "{message}");
+}
+
+/// The files below `dir` with their bytes.
+fn contents(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all = Vec::new();
+    files(dir, &mut all);
+    all.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}
+
+#[test]
+fn a_directory_that_may_not_be_written_is_refused_and_left_as_it_is() {
+    const NOBODY: u32 = 65_534;
+    let dir = TempDir::new();
+    filled(dir.path());
+    let data = dir.path().join("data");
+    let before = contents(&data);
+    let (code, message) = if is_root() {
+        // Root may write whatever the permissions say; so the node is somebody else's.
+        Node::refused_as(dir.path(), NOBODY)
+    } else {
+        let writable = std::fs::metadata(&data).unwrap().permissions();
+        let mut read_only = writable.clone();
+        read_only.set_mode(0o555);
+        std::fs::set_permissions(&data, read_only.clone()).unwrap();
+        std::fs::set_permissions(data.join("LOCK"), read_only).unwrap();
+        let refused = Node::refused(dir.path(), &[]);
+        std::fs::set_permissions(&data, writable.clone()).unwrap();
+        std::fs::set_permissions(data.join("LOCK"), writable).unwrap();
+        refused
+    };
+    assert_eq!(code, 1, "{message}");
+    assert!(message.contains(&data.join("LOCK").display().to_string()), "{message}");
+    assert!(message.contains("let the user who runs the node own it"), "{message}");
+    assert!(contents(&data) == before, "something was changed");
+    let node = Node::start(dir.path(), &[]);
+    assert_eq!(rows(&node).unwrap().len(), 500);
+}
+
+/// A directory mounted over itself read-only; mounted away when dropped.
+struct ReadOnly(PathBuf);
+
+impl ReadOnly {
+    fn mount(path: &Path) -> Result<Self, String> {
+        let mount = |arguments: &[&str]| {
+            let mut command = Command::new("mount");
+            let output = command.args(arguments).arg(path).output();
+            let output = output.map_err(|error| error.to_string())?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            if output.status.success() { Ok(()) } else { Err(said) }
+        };
+        mount(&["--bind", &path.display().to_string()])?;
+        let mounted = ReadOnly(path.to_path_buf());
+        mount(&["-o", "remount,bind,ro"])?;
+        Ok(mounted)
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+/// `src/node/tests/read_only.rs` has the same on a simulated disk, which needs no mount.
+#[test]
+fn a_file_system_that_is_mounted_read_only_is_refused_with_what_to_do() {
+    let dir = TempDir::new();
+    filled(dir.path());
+    let data = dir.path().join("data");
+    let before = contents(&data);
+    let mounted = match ReadOnly::mount(&data) {
+        Ok(mounted) => mounted,
+        Err(error) => {
+            eprintln!("NOT RUN: nothing can be mounted read-only here: {error}");
+            return;
+        }
+    };
+    let (code, message) = Node::refused(dir.path(), &[]);
+    assert_eq!(code, 1, "{message}");
+    assert!(message.contains(&data.join("LOCK").display().to_string()), "{message}");
+    assert!(message.contains("mount its file system read-write"), "{message}");
+    assert!(contents(&data) == before, "something was changed");
+    drop(mounted);
+    let node = Node::start(dir.path(), &[]);
+    assert_eq!(rows(&node).unwrap().len(), 500);
+}
+
+#[test]
+fn a_place_where_no_directory_can_be_made_is_refused_with_what_to_do() {
+    let (code, message) = Node::refused(Path::new("/sys/helenus"), &[]);
+    assert_eq!(code, 1, "{message}");
+    assert!(message.contains("cannot create /sys/helenus/data"), "{message}");
+    assert!(message.contains("--data-dir"), "{message}");
 }
 
 /// Writes enough that there are SSTables, log segments and metadata, and stops the node.
@@ -105,11 +204,8 @@ fn one_damaged_file_is_named_and_never_served() {
         let at = damaged.len() / 3;
         damaged[at] ^= 0x10;
         std::fs::write(&path, &damaged).unwrap();
-        let probe = std::process::Command::new(env!("CARGO_BIN_EXE_helenus"))
-            .arg("inspect")
-            .arg(&path)
-            .output()
-            .unwrap();
+        let probe =
+            Command::new(env!("CARGO_BIN_EXE_helenus")).arg("inspect").arg(&path).output().unwrap();
         assert!(probe.status.code().is_some_and(|code| code <= 1), "{}", path.display());
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let copy = TempDir::new();

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -86,6 +87,20 @@ impl Node {
     /// Starts a node that must refuse, and returns its exit code and what it says.
     pub(crate) fn refused(dir: &Path, settings: &[&str]) -> (i32, String) {
         let output = command(dir, free_address(), settings).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    }
+
+    /// As [`Node::refused`], of a process that another user runs: `uid`. Only root can do that.
+    pub(crate) fn refused_as(dir: &Path, uid: u32) -> (i32, String) {
+        // The test's own build directory may be closed to others.
+        let program = dir.join("helenus");
+        let original = env!("CARGO_BIN_EXE_helenus");
+        if std::fs::hard_link(original, &program).is_err() {
+            std::fs::copy(original, &program).unwrap();
+        }
+        let mut command = Command::new(program);
+        command.args(["serve", "--data-dir"]).arg(dir.join("data")).uid(uid).gid(uid);
+        let output = command.current_dir("/").output().unwrap();
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     }
 

@@ -138,6 +138,9 @@ impl FaultyDisk {
     fn open_as(&self, path: &Path, writable: bool) -> io::Result<Arc<dyn File>> {
         let state = self.enter_whole(Call::Look)?;
         let inode = state.names.cached.file(path)?;
+        if writable {
+            state.faults.check_writable()?;
+        }
         Ok(self.handle(&state, inode, writable))
     }
 
@@ -163,6 +166,7 @@ impl Disk for FaultyDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let mut state = self.enter_whole(Call::Name)?;
         state.names.cached.check_absent(path)?;
+        state.faults.check_writable()?;
         state.faults.check_room()?;
         let inode = Arc::new(Mutex::new(Inode::default()));
         state.names.set(vec![(path.to_path_buf(), Some(Node::File(inode.clone())))]);
@@ -181,6 +185,7 @@ impl Disk for FaultyDisk {
         let mut state = self.enter_whole(Call::Name)?;
         let inode = state.names.cached.file(from)?;
         state.names.cached.check_place(to)?;
+        state.faults.check_writable()?;
         let put = (to.to_path_buf(), Some(Node::File(inode)));
         state.names.set(vec![(from.to_path_buf(), None), put]);
         Ok(())
@@ -189,6 +194,7 @@ impl Disk for FaultyDisk {
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut state = self.enter_whole(Call::Name)?;
         state.names.cached.file(path)?;
+        state.faults.check_writable()?;
         state.names.set(vec![(path.to_path_buf(), None)]);
         Ok(())
     }
@@ -204,6 +210,7 @@ impl Disk for FaultyDisk {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.enter_whole(Call::Name)?;
         for missing in state.names.cached.missing_dirs(dir)? {
+            state.faults.check_writable()?;
             state.faults.check_room()?;
             state.names.set(vec![(missing, Some(Node::Dir))]);
         }
@@ -213,6 +220,7 @@ impl Disk for FaultyDisk {
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.enter_whole(Call::Name)?;
         state.names.cached.check_dir(dir)?;
+        state.faults.check_writable()?;
         let mut gone: Vec<PathBuf> =
             state.names.cached.below(dir).map(|(path, _)| path.clone()).collect();
         gone.reverse();
@@ -227,6 +235,7 @@ impl Disk for FaultyDisk {
         let mut state = self.enter_whole(Call::Name)?;
         let inode = state.names.cached.file(from)?;
         state.names.cached.check_absent(to)?;
+        state.faults.check_writable()?;
         state.names.set(vec![(to.to_path_buf(), Some(Node::File(inode)))]);
         Ok(())
     }
@@ -246,6 +255,7 @@ impl Disk for FaultyDisk {
             return Err(failed(Some(holder.clone()), None));
         }
         state.names.cached.check_place(path).map_err(|error| failed(None, Some(error)))?;
+        state.faults.check_writable().map_err(|error| failed(None, Some(error)))?;
         if !state.names.cached.exists(path) {
             let inode = Arc::new(Mutex::new(Inode::default()));
             state.names.set(vec![(path.to_path_buf(), Some(Node::File(inode)))]);
@@ -297,6 +307,7 @@ impl FaultyFile {
         if !self.writable {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
+        entered.state.faults.check_writable()?;
         Ok(entered)
     }
 

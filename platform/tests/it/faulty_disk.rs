@@ -273,6 +273,34 @@ fn cold_reads_would_wait_and_slow_calls_are_told() {
 }
 
 #[test]
+fn what_is_read_only_is_read_and_not_changed() {
+    let (disk, file) = prepared(1);
+    file.write_all_at(0, b"kept").unwrap();
+    disk.set_read_only(true);
+    let refused = [
+        file.write_all_at(0, b"lost"),
+        file.set_len(0),
+        file.allocate(9),
+        disk.create(path("/d/g")).map(drop),
+        disk.open_write(path("/d/f")).map(drop),
+        disk.rename(path("/d/f"), path("/d/g")),
+        disk.hard_link(path("/d/f"), path("/d/g")),
+        disk.remove(path("/d/f")),
+        disk.remove_dir_all(path("/d")),
+        disk.create_dir_all(path("/d/e")),
+        disk.lock(path("/d/LOCK"), "me").map(drop).map_err(|error| error.source.unwrap()),
+    ];
+    for (index, answer) in refused.into_iter().enumerate() {
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::ReadOnlyFilesystem, "{index}");
+    }
+    disk.create_dir_all(path("/d")).unwrap();
+    assert_eq!(contents(&disk, "/d/f"), b"kept");
+    assert_eq!(disk.list(path("/d")).unwrap().len(), 1);
+    disk.set_read_only(false);
+    file.write_all_at(0, b"more").unwrap();
+}
+
+#[test]
 fn a_lock_ends_with_its_process() {
     let (disk, _) = prepared(1);
     let held = disk.lock(path("/d/LOCK"), "first").unwrap();

@@ -54,6 +54,13 @@ pub(crate) struct Taking {
     dir: PathBuf,
 }
 
+#[cfg(test)]
+impl Taking {
+    pub(super) fn poll(&self) -> Option<helenus_storage::Result<Vec<SnapshotFile>>> {
+        self.snapshot.poll()
+    }
+}
+
 /// One table in one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ListedSnapshot {

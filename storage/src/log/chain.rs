@@ -7,6 +7,7 @@ use helenus_platform::codec::Reader;
 
 use super::format::{
     GROUP_HEADER_BYTES, GroupHeader, HeaderError, RecordRef, SEGMENT_HEADER_BYTES, SegmentHeader,
+    VERSION,
 };
 use super::options::SEGMENT_BYTES_MAX;
 use super::segment::{Segment, SegmentStore, segment_name};
@@ -35,7 +36,10 @@ pub(crate) fn open_segment(store: &SegmentStore, base: u64) -> Result<Arc<Segmen
 pub(crate) fn parse_header(bytes: &[u8]) -> Result<SegmentHeader> {
     let header = SegmentHeader::decode(bytes).map_err(|error| match error {
         HeaderError::Newer(version) => {
-            let text = format!("a commit log segment of format version {version}");
+            let text = format!(
+                "a commit log segment of format version {version}; this program reads versions \
+                 up to {VERSION}"
+            );
             Error::new(ErrorKind::Newer, text)
         }
         HeaderError::Damaged(what) => Error::corrupt(what),

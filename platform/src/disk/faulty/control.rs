@@ -70,6 +70,7 @@ pub(super) struct Faults {
     cut_at_call: Option<u64>,
     fail_sync: bool,
     full: bool,
+    read_only: bool,
     /// Probability that a read which must not wait is refused.
     pub(super) cold: f64,
     pub(super) slow: Option<Slow>,
@@ -116,6 +117,10 @@ impl Faults {
 
     pub(super) fn check_room(&self) -> io::Result<()> {
         if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn check_writable(&self) -> io::Result<()> {
+        if self.read_only { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) }
     }
 
     /// A new process begins, with the power on.
@@ -191,6 +196,12 @@ impl FaultyDisk {
     /// While true, there is room only where room was reserved or bytes were written before.
     pub fn set_full(&self, full: bool) {
         locked(&self.state).faults.full = full;
+    }
+
+    /// While true, nothing can be changed, as on a file system that is mounted read-only, or that
+    /// the system has made so after an error of the device.
+    pub fn set_read_only(&self, read_only: bool) {
+        locked(&self.state).faults.read_only = read_only;
     }
 
     /// Probability that `try_read_at` answers that it would have to wait.
