@@ -15,7 +15,7 @@ pub mod read;
 pub mod sstable;
 
 pub use engine::{
-    Engine, Job, JobKind, JobStep, Snapshot, SnapshotFile, TableStats, Write, restore,
+    Damage, Engine, Job, JobKind, JobStep, Snapshot, SnapshotFile, TableStats, Write, restore,
 };
 pub use error::{Error, ErrorKind, Place, Result};
 pub use options::{CompactionOptions, Compression, Durability, Options, TableOptions};

@@ -92,6 +92,8 @@ metrics! {
     replayed_records,
     /// Records skipped at replay: flushed, truncated or of an unknown table.
     replay_skipped,
+    /// SSTables of which something is known to be damaged.
+    sstables_damaged_now,
     /// Orphan files removed at open.
     orphans_removed,
     /// Heap bytes held by memtables.

@@ -44,7 +44,8 @@ impl CompactionJob {
     /// Does a slice of the work.
     pub(crate) fn step(&mut self, shared: &Arc<Shared>, budget: &mut Budget) -> Result<JobStep> {
         let stepped = self.advance(shared, budget);
-        if stepped.is_err() {
+        if let Err(error) = &stepped {
+            shared.note_damage(error);
             shared.metrics.compaction_failures.add(1);
             let retry_at = shared.clock.monotonic() + RETRY_AFTER;
             shared.claims.lock().compaction_not_before.insert(self.table.id, retry_at);
@@ -96,7 +97,7 @@ impl CompactionJob {
         let removed = self.plan.inputs.iter();
         let mut edits: Vec<Edit> =
             removed.map(|&id| Edit::RemoveSsTable { table: table.id, id }).collect();
-        edits.extend(files.iter().map(|file| added(table, file)));
+        edits.extend(files.iter().flat_map(|file| added(table.id, file)));
         shared.commit_files(edits, &files)?;
         table.install_compaction(&change, &self.plan.inputs, &files);
         drop(change);

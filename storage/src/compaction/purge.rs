@@ -3,7 +3,8 @@
 //! A tombstone is there to hide older data wherever that may be. It may go once (a) it is older
 //! than the grace time, within which every replica has had the chance to learn of it, and (b)
 //! nothing that it could hide is anywhere else on this node: in an SSTable that takes no part in
-//! the compaction and may hold the partition, or in a memtable. Time is the believed time (see
+//! the compaction and may hold the partition, one that cannot be read included, or in a memtable.
+//! Time is the believed time (see
 //! `engine::clock`); after a jump of the clock nothing is purged.
 
 use crate::engine::View;
@@ -49,11 +50,13 @@ pub(crate) fn hidden_from(view: &View, inputs: &[SsTableId], key: &PartitionKey)
         .iter()
         .filter(|table| !inputs.contains(&table.id()) && table.may_contain(key))
         .map(|table| table.stats().min_timestamp);
+    // Nobody knows what is in a file that cannot be read.
+    let unreadable = view.unreadable.iter().filter(|file| file.may_contain(key.token));
     let memtables = view
         .memtables()
         .filter(|memtable| memtable.partition(key).is_some())
         .map(|memtable| memtable.min_timestamp());
-    tables.chain(memtables).min()
+    tables.chain(memtables).chain(unreadable.map(|_| i64::MIN)).min()
 }
 
 #[cfg(test)]

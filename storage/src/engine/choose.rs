@@ -151,9 +151,12 @@ impl Shared {
         let mut compactions = table.compactions();
         let strategy = self.strategy(table);
         let is_busy = |sstable: &&Arc<SsTable>| compactions.busy.contains(&sstable.id());
-        let free = view.sstables().iter().filter(|sstable| !is_busy(sstable));
+        let blemishes = table.blemishes();
+        let is_whole = |sstable: &&Arc<SsTable>| !blemishes.contains_key(&sstable.id());
+        let free = view.sstables().iter().filter(|sstable| !is_busy(sstable) && is_whole(sstable));
         let mut candidates: Vec<Candidate> =
             free.map(|sstable| self.candidate(table, sstable)).collect();
+        drop(blemishes);
         let plan = if compactions.is_requested {
             if !compactions.busy.is_empty() {
                 return None;

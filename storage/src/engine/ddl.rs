@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::manifest::Edit;
 use crate::model::{KeyspaceId, TableId};
 use crate::options::TableOptions;
-use crate::sstable::SsTable;
 
 impl Shared {
     pub(super) fn create_table(
@@ -37,7 +36,7 @@ impl Shared {
             return Err(Error::invalid(what));
         }
         let active = self.new_generation(id, position);
-        let table = Table::new(id, keyspace, options, active, Vec::new());
+        let table = Table::new(id, keyspace, options, active, Vec::new(), Vec::new());
         self.change_tables(|tables| {
             tables.insert(id, table);
         });
@@ -76,8 +75,8 @@ impl Shared {
             table.is_dropped.store(true, Ordering::Release);
             table.abandon_pins();
             let next = self.new_generation(id, position);
-            let files = self.log.with_lock(|_| table.clear(&change, next));
-            files.iter().for_each(|file| self.cache.forget(file.handle()));
+            let view = self.log.with_lock(|_| table.clear(&change, next));
+            view.sstables().iter().for_each(|file| self.cache.forget(file.handle()));
         } else {
             let position = self.log.with_lock(|tail| tail);
             self.commit(vec![Edit::DropTable { table: id, position }])?;
@@ -107,10 +106,11 @@ impl Shared {
         self.check_open()?;
         let table = self.table(id)?;
         let change = table.begin_change();
-        let (position, files) =
+        let (position, view) =
             self.log.with_lock(|tail| (tail, table.clear(&change, self.new_generation(id, tail))));
         table.abandon_pins();
-        let sstables = files.iter().map(|file| file.id()).collect();
+        let open = view.sstables().iter().map(|file| file.id());
+        let sstables = open.chain(view.unreadable.iter().map(|file| file.id)).collect();
         self.commit(vec![Edit::TruncateTable { table: id, position, sstables }]).inspect_err(
             |error| {
                 // Readers have been shown the empty table, and a restart may bring the data back.
@@ -118,8 +118,14 @@ impl Shared {
             },
         )?;
         drop(change);
-        let files: Vec<Arc<SsTable>> = files.iter().cloned().collect();
-        self.remove_files(&files)?;
+        self.remove_files(view.sstables())?;
+        for file in view.unreadable.iter() {
+            let directory = self.manifest.directory();
+            if directory.exists(&file.path)? {
+                let removed = directory.disk.remove(&file.path);
+                removed.map_err(|e| Error::io("removing an SSTable", &file.path, e))?;
+            }
+        }
         self.recycle_log()
     }
 

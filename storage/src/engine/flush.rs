@@ -165,7 +165,7 @@ fn finish(
         return shared.remove_files(&files);
     }
     shared.recycle_too_early(table.id, flushing.end)?;
-    let mut edits: Vec<Edit> = files.iter().map(|file| added(table, file)).collect();
+    let mut edits: Vec<Edit> = files.iter().flat_map(|file| added(table.id, file)).collect();
     let covered = |&(start, end): &Interval| Edit::Covered { table: table.id, start, end };
     edits.extend(flushing.covered.iter().map(covered));
     shared.commit_files(edits, &files)?;
@@ -179,8 +179,16 @@ fn finish(
     shared.recycle_log()
 }
 
-pub(crate) fn added(table: &Table, file: &SsTable) -> Edit {
-    Edit::AddSsTable { table: table.id, id: file.id(), file_bytes: file.file_bytes() }
+/// What the manifest is told of a new SSTable.
+pub(crate) fn added(table: TableId, file: &SsTable) -> impl Iterator<Item = Edit> + use<> {
+    let (id, file_bytes) = (file.id(), file.file_bytes());
+    let tokens = file.stats().keys.as_ref().map(|(first, last)| Edit::Tokens {
+        table,
+        id,
+        first: first.token,
+        last: last.token,
+    });
+    std::iter::once(Edit::AddSsTable { table, id, file_bytes }).chain(tokens)
 }
 
 impl Shared {

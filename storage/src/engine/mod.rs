@@ -23,6 +23,7 @@
 mod choose;
 mod claim;
 mod clock;
+mod damage;
 mod ddl;
 mod flush;
 mod health;
@@ -48,6 +49,7 @@ use helenus_platform::disk::Disk;
 use helenus_platform::random::Random;
 use helenus_platform::signal::Signal;
 
+pub use damage::Damage;
 pub use restore::restore;
 pub use snapshot::{Snapshot, SnapshotFile};
 pub use stats::TableStats;
@@ -65,6 +67,7 @@ use crate::read::{BlockList, Budget, Cursor, Read, ReadCommand, ReadContext, Sin
 use crate::sstable::BlockCache;
 pub(crate) use claim::{Claim, Claims};
 pub(crate) use clock::{PurgeTime, TrustedClock};
+pub(crate) use damage::Unreadable;
 use flush::FlushJob;
 pub(crate) use flush::added;
 use health::Health;
@@ -322,7 +325,8 @@ impl Engine {
             shared.metrics.reads.add(1);
             table.reads.fetch_add(1, Ordering::Relaxed);
         }
-        let read = cursor.run(|| table.view.load_full(), command, sink, budget, &context)?;
+        let read = cursor.run(|| table.view.load_full(), command, sink, budget, &context);
+        let read = read.inspect_err(|error| shared.note_damage(error))?;
         match &read {
             Read::NeedsBlocks(_) => shared.metrics.reads_waited.add(1),
             Read::TombstoneLimit => shared.metrics.reads_tombstone_limit.add(1),
@@ -345,7 +349,8 @@ impl Engine {
     /// Fetches blocks for a read. Waits for the disk.
     pub fn fetch(&self, blocks: BlockList, cursor: &mut Cursor) -> Result<()> {
         self.shared.metrics.blocks_fetched.add(blocks.len() as u64);
-        cursor.fetch(blocks, &self.shared.cache)
+        let fetched = cursor.fetch(blocks, &self.shared.cache);
+        fetched.inspect_err(|error| self.shared.note_damage(error))
     }
 
     /// Reads to the end, waiting for the disk where needed.
@@ -440,8 +445,29 @@ impl Engine {
     pub fn table_files(&self, table: TableId) -> Vec<(String, u64)> {
         let Ok(table) = self.shared.table(table) else { return Vec::new() };
         let view = table.view.load();
-        let files = view.sstables().iter();
-        files.map(|file| (crate::sstable::file_name(file.id()), file.file_bytes())).collect()
+        let open = view.sstables().iter().map(|file| (file.id(), file.file_bytes()));
+        let unreadable = view.unreadable.iter().map(|file| (file.id, file.file_bytes));
+        let name = |(id, bytes)| (crate::sstable::file_name(id), bytes);
+        open.chain(unreadable).map(name).collect()
+    }
+
+    /// SSTables of which something is known to be damaged: those that could not be opened, and
+    /// those in which a read or a compaction has met damage since. Reads that need what is
+    /// damaged are errors; everything else is served.
+    pub fn damages(&self) -> Vec<Damage> {
+        self.shared.damages()
+    }
+
+    /// Takes the SSTable with this file name, which must be damaged, out of its table, and says
+    /// where its file is kept from now on. What only it held is lost to the table: rows are
+    /// missing, and rows that it deleted may be back. Waits for the disk, and reads all of the
+    /// file if it is not known to be damaged.
+    ///
+    /// # Errors
+    /// No table has such a file; nothing in it is damaged; the disk refused, and nothing has
+    /// changed.
+    pub fn set_aside(&self, file: &str) -> Result<PathBuf> {
+        self.shared.set_aside(file)
     }
 
     /// Asks for a compaction of all of a table's SSTables into one run; carried out by jobs.
@@ -476,6 +502,10 @@ impl Engine {
     pub fn metrics(&self) -> &Metrics {
         let shared = &self.shared;
         shared.metrics.memtable_bytes_now.set(shared.memory.bytes() as u64);
+        let damaged = |table: &Arc<Table>| {
+            (table.view.load().unreadable.len() + table.blemishes().len()) as u64
+        };
+        shared.metrics.sstables_damaged_now.set(shared.tables.load().values().map(damaged).sum());
         shared.metrics.clock_jumps_now.set(shared.trusted.jumps());
         &shared.metrics
     }

@@ -3,7 +3,9 @@
 //! 1. Lock the directory, check whose it is and its format, read the manifest (`manifest`).
 //! 2. Agree on the tables: those that the caller names and the manifest does not know are new;
 //!    those that he does not name are left alone, or dropped if the options say so.
-//! 3. Open every SSTable that the manifest names; each must be there and whole.
+//! 3. Open every SSTable that the manifest names. One that is damaged or missing stays a part of
+//!    its table: a read that needs it is an error that names it (`damage`). One of a newer format
+//!    is refused, and so is a table whose whole directory is missing.
 //! 4. Remove what the manifest proves to be garbage: dropped tables' directories, files with an
 //!    id of our own that it does not name. Anything else that lies around is left alone.
 //! 5. Open the commit log, which must be there if it ever was.
@@ -21,13 +23,14 @@ use helenus_platform::disk::{Disk, Entry};
 use helenus_platform::random::Random;
 use helenus_platform::signal::Signal;
 
+use super::damage::Unreadable;
 use super::health::Health;
 use super::memory::{Generation, Memory};
 use super::replay::replay;
 use super::{Claims, Shared, Table, TrustedClock, planted};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::log::{CommitLog, LogOptions, Replay};
-use crate::manifest::{Directory, Edit, Manifest, State};
+use crate::manifest::{Directory, Edit, Manifest, SsTableState, State};
 use crate::metrics::Metrics;
 use crate::model::{KeyspaceId, LogPosition, SsTableId, TableId};
 use crate::options::{Options, TableOptions};
@@ -52,10 +55,10 @@ pub(super) fn open(
     let memory = Arc::new(Memory::new(options.memtable_total_bytes_max));
     let mut tables = Tables::new();
     for (id, keyspace, table_options) in named {
-        let files = open_files(&manifest, *id, &cache)?;
+        let (files, unreadable) = open_files(&manifest, *id, &cache)?;
         let start = LogPosition::START;
         let active = Generation::new(*id, options.memtable_shards, start, memory.clone());
-        let table = Table::new(*id, *keyspace, table_options.clone(), active, files);
+        let table = Table::new(*id, *keyspace, table_options.clone(), active, files, unreadable);
         tables.insert(*id, table);
     }
     remove_garbage(&manifest, &metrics)?;
@@ -134,29 +137,40 @@ fn drop_unnamed_tables(
     if edits.is_empty() { Ok(()) } else { manifest.commit(&edits) }
 }
 
+/// SSTables that are open, and those that could not be opened.
+type Opened = (Vec<Arc<SsTable>>, Vec<Arc<Unreadable>>);
+
 /// Opens all SSTables of a table.
-fn open_files(
-    manifest: &Manifest,
-    table: TableId,
-    cache: &BlockCache,
-) -> Result<Vec<Arc<SsTable>>> {
+fn open_files(manifest: &Manifest, table: TableId, cache: &BlockCache) -> Result<Opened> {
     let state = manifest.state();
-    let Some(known) = state.tables.get(&table) else { return Ok(Vec::new()) };
+    let Some(known) = state.tables.get(&table) else { return Ok(Opened::default()) };
     let directory = manifest.directory();
-    let mut files = Vec::with_capacity(known.sstables.len());
-    for (id, file_bytes) in &known.sstables {
-        let path = directory.table(table).join(file_name(*id));
-        let file = SsTable::open(directory.disk.as_ref(), &path, cache)
-            .map_err(|error| error.during("opening an SSTable that the manifest names"))?;
-        let is_it =
-            file.id() == *id && file.header().table == table && file.file_bytes() == *file_bytes;
-        if !is_it {
-            let what = "an SSTable is not the one that the manifest names";
-            return Err(Error::corrupt(what).at_file(&path, None));
-        }
-        files.push(file);
+    let (mut files, mut unreadable) = Opened::default();
+    if !known.sstables.is_empty() && !directory.exists(&directory.table(table))? {
+        let what = "a table's directory is missing, and with it all its SSTables; is something \
+                    not mounted";
+        return Err(Error::corrupt(what).at_file(&directory.table(table), None));
     }
-    Ok(files)
+    for (id, SsTableState { file_bytes, tokens }) in &known.sstables {
+        let path = directory.table(table).join(file_name(*id));
+        let opened = SsTable::open(directory.disk.as_ref(), &path, cache).and_then(|file| {
+            let is_it = file.id() == *id
+                && file.header().table == table
+                && file.file_bytes() == *file_bytes;
+            let what = "an SSTable is not the one that the manifest names";
+            if is_it { Ok(file) } else { Err(Error::corrupt(what).at_file(&path, None)) }
+        });
+        match opened {
+            Ok(file) => files.push(file),
+            Err(error) if matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::NotFound) => {
+                unreadable.push(Unreadable::new(*id, path, *file_bytes, *tokens, &error));
+            }
+            Err(error) => {
+                return Err(error.during("opening an SSTable that the manifest names"));
+            }
+        }
+    }
+    Ok((files, unreadable))
 }
 
 /// Removes what the manifest proves to be garbage.
@@ -203,7 +217,7 @@ fn is_orphan(state: &State, table: TableId, name: &str) -> bool {
 }
 
 /// The id in an SSTable's file name.
-fn parse_id(name: &str) -> Option<SsTableId> {
+pub(super) fn parse_id(name: &str) -> Option<SsTableId> {
     let hex = name.get(..32)?;
     let mut id = [0; 16];
     for (index, byte) in id.iter_mut().enumerate() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use helenus_platform::disk::Disk;
 use helenus_platform::random::Random;
 
+use super::added;
 use crate::error::{Error, Result};
 use crate::manifest::{Directory, Edit, Manifest};
 use crate::model::{KeyspaceId, LogPosition, TableId};
@@ -49,8 +50,7 @@ pub fn restore(
             let ends = file.header().log_intervals.iter().map(|(_, end)| *end);
             position = position.max(ends.max().unwrap_or_default());
             link_or_copy(disk.as_ref(), path, &to.join(file_name(file.id())))?;
-            let (id, file_bytes) = (file.id(), file.file_bytes());
-            edits.push(Edit::AddSsTable { table: *table, id, file_bytes });
+            edits.extend(added(*table, &file));
         }
         sync(disk.as_ref(), &to)?;
     }

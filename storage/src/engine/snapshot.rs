@@ -15,10 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use helenus_platform::disk::Disk;
 
-use super::{Shared, Table};
+use super::{Shared, Table, View};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LogPosition, TableId};
-use crate::sstable::SsTable;
 
 /// An SSTable's second name in a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,7 +141,7 @@ impl Table {
         pins.retain(|pin| {
             let waits = view.flushing.iter().any(|generation| generation.start < pin.position);
             if !waits {
-                *pin.linked() = Some(link_all(disk, self.id, &pin.dir, view.sstables()));
+                *pin.linked() = Some(link_all(disk, self.id, &pin.dir, &view));
             }
             waits
         });
@@ -161,14 +160,18 @@ fn link_all(
     disk: &dyn Disk,
     table: TableId,
     dir: &Path,
-    sstables: &[Arc<SsTable>],
+    view: &View,
 ) -> Result<Vec<SnapshotFile>> {
-    let mut files = Vec::with_capacity(sstables.len());
-    for sstable in sstables {
-        let path = dir.join(crate::sstable::file_name(sstable.id()));
-        disk.hard_link(sstable.path(), &path)
-            .map_err(|error| Error::io("linking an SSTable into a snapshot", &path, error))?;
-        files.push(SnapshotFile { table, path, bytes: sstable.file_bytes() });
+    let open = view.sstables().iter().map(|file| (file.id(), file.path(), file.file_bytes()));
+    // What cannot be read may still be mended, here or there.
+    let unreadable = view.unreadable.iter();
+    let unreadable = unreadable.map(|file| (file.id, file.path.as_path(), file.file_bytes));
+    let mut files = Vec::with_capacity(view.sstables().len());
+    for (id, from, bytes) in open.chain(unreadable) {
+        let path = dir.join(crate::sstable::file_name(id));
+        disk.hard_link(from, &path)
+            .map_err(|error| Error::io("linking an SSTable into a snapshot", from, error))?;
+        files.push(SnapshotFile { table, path, bytes });
     }
     disk.sync_dir(dir).map_err(|e| Error::io("syncing a snapshot's directory", dir, e))?;
     Ok(files)

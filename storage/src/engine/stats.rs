@@ -14,6 +14,8 @@ pub struct TableStats {
     pub memtables: u64,
     /// Its SSTables.
     pub sstables: u64,
+    /// Those of them in which something is known to be damaged, or that cannot be read at all.
+    pub sstables_damaged: u64,
     /// Bytes of their files.
     pub sstable_bytes: u64,
     /// Partitions in SSTables, each counted in every file that has it.
@@ -36,7 +38,9 @@ impl Shared {
     pub(super) fn stats_of(&self, table: &Table) -> TableStats {
         let view = table.view.load();
         let mut stats = TableStats {
-            sstables: view.sstables().len() as u64,
+            sstables: (view.sstables().len() + view.unreadable.len()) as u64,
+            sstables_damaged: table.damages().len() as u64,
+            sstable_bytes: view.unreadable.iter().map(|file| file.file_bytes).sum(),
             reads: table.reads.load(Ordering::Relaxed),
             writes: table.writes.load(Ordering::Relaxed),
             ..TableStats::default()

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use super::damage::{Blemishes, Unreadable};
 use super::memory::Generation;
 use super::snapshot::Pin;
+use crate::error::Result;
 use crate::memtable::Memtable;
-use crate::model::{KeyspaceId, LogPosition, SsTableId, TableId};
+use crate::model::{KeyspaceId, LogPosition, SsTableId, TableId, Token};
 use crate::options::TableOptions;
 use crate::sstable::SsTable;
 
@@ -22,6 +24,8 @@ pub(crate) struct View {
     pub(crate) flushing: Vec<Arc<Generation>>,
     /// In order of their ids.
     pub(crate) tables: Arc<[Arc<SsTable>]>,
+    /// Those that could not be opened.
+    pub(crate) unreadable: Arc<[Arc<Unreadable>]>,
 }
 
 impl View {
@@ -34,6 +38,21 @@ impl View {
     /// All SSTables.
     pub(crate) fn sstables(&self) -> &[Arc<SsTable>] {
         &self.tables
+    }
+
+    /// Whether the SSTable is a part of the table, readable or not.
+    pub(crate) fn has(&self, id: SsTableId) -> bool {
+        self.tables.iter().any(|table| table.id() == id)
+            || self.unreadable.iter().any(|file| file.id == id)
+    }
+
+    /// Refuses if a partition with this token may be in an SSTable that cannot be read.
+    #[inline]
+    pub(crate) fn check_token(&self, token: Token) -> Result<()> {
+        match self.unreadable.iter().find(|file| file.may_contain(token)) {
+            None => Ok(()),
+            Some(file) => Err(file.error()),
+        }
     }
 
     /// The first log position that no SSTable covers, if a memtable holds anything.
@@ -66,6 +85,7 @@ pub(crate) struct Table {
     /// by reads and writes of data.
     change: Mutex<()>,
     compactions: Mutex<Compactions>,
+    blemishes: Mutex<Blemishes>,
     /// Snapshots that wait for memtables of this table; locked with `change` held, or alone.
     pins: Mutex<Vec<Arc<Pin>>>,
 }
@@ -89,8 +109,10 @@ impl Table {
         options: TableOptions,
         active: Arc<Generation>,
         tables: Vec<Arc<SsTable>>,
+        unreadable: Vec<Arc<Unreadable>>,
     ) -> Arc<Table> {
-        let view = View { active, flushing: Vec::new(), tables: tables.into() };
+        let (tables, unreadable) = (tables.into(), unreadable.into());
+        let view = View { active, flushing: Vec::new(), tables, unreadable };
         Arc::new(Table {
             id,
             keyspace,
@@ -103,6 +125,7 @@ impl Table {
             writes: AtomicU64::new(0),
             change: Mutex::new(()),
             compactions: Mutex::new(Compactions::default()),
+            blemishes: Mutex::new(Blemishes::new()),
             pins: Mutex::new(Vec::new()),
         })
     }
@@ -114,6 +137,11 @@ impl Table {
 
     pub(crate) fn compactions(&self) -> MutexGuard<'_, Compactions> {
         self.compactions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was found to be damaged in SSTables that are open.
+    pub(crate) fn blemishes(&self) -> MutexGuard<'_, Blemishes> {
+        self.blemishes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn pins(&self) -> MutexGuard<'_, Vec<Arc<Pin>>> {
@@ -131,8 +159,8 @@ impl Table {
         view.active.switch();
         let mut flushing = view.flushing.clone();
         flushing.push(view.active.clone());
-        let tables = view.tables.clone();
-        self.view.store(Arc::new(View { active: next, flushing, tables }));
+        let (tables, unreadable) = (view.tables.clone(), view.unreadable.clone());
+        self.view.store(Arc::new(View { active: next, flushing, tables, unreadable }));
     }
 
     /// Puts new files in the place of a flushed memtable.
@@ -146,10 +174,11 @@ impl Table {
         let mut flushing = view.flushing.clone();
         flushing.retain(|generation| !Arc::ptr_eq(generation, flushed));
         let tables = replaced(&view.tables, &[], added);
-        self.view.store(Arc::new(View { active: view.active.clone(), flushing, tables }));
+        let (active, unreadable) = (view.active.clone(), view.unreadable.clone());
+        self.view.store(Arc::new(View { active, flushing, tables, unreadable }));
     }
 
-    /// Puts new files in the place of old ones.
+    /// Puts new files in the place of old ones, readable or not.
     pub(crate) fn install_compaction(
         &self,
         _: &MutexGuard<'_, ()>,
@@ -158,22 +187,26 @@ impl Table {
     ) {
         let view = self.view.load_full();
         let tables = replaced(&view.tables, removed, added);
-        let flushing = view.flushing.clone();
-        self.view.store(Arc::new(View { active: view.active.clone(), flushing, tables }));
+        self.blemishes().retain(|id, _| !removed.contains(id));
+        let (active, flushing) = (view.active.clone(), view.flushing.clone());
+        let left = view.unreadable.iter().filter(|file| !removed.contains(&file.id));
+        let unreadable = left.cloned().collect();
+        self.view.store(Arc::new(View { active, flushing, tables, unreadable }));
     }
 
-    /// Forgets everything but a new, empty memtable; gives back the files. Called with the
+    /// Forgets everything but a new, empty memtable; gives back what there was. Called with the
     /// right to change, under the log's append lock.
     pub(crate) fn clear(
         &self,
         _: &MutexGuard<'_, ()>,
         next: Arc<Generation>,
-    ) -> Arc<[Arc<SsTable>]> {
+    ) -> Arc<View> {
         let view = self.view.load_full();
         view.active.switch();
-        let tables = Arc::from([]);
-        self.view.store(Arc::new(View { active: next, flushing: Vec::new(), tables }));
-        view.tables.clone()
+        let (tables, unreadable) = (Arc::from([]), Arc::from([]));
+        self.view.store(Arc::new(View { active: next, flushing: Vec::new(), tables, unreadable }));
+        self.blemishes().clear();
+        view
     }
 }
 

@@ -7,6 +7,7 @@
 //! <dir>/manifest-0000000007     the manifest in force
 //! <dir>/log/                    the commit log
 //! <dir>/tables/0000002a/        the SSTables of table 42
+//! <dir>/damaged/0000002a/       those of them that were damaged and set aside
 //! ```
 //!
 //! A directory is never guessed at. One without FORMAT is founded only if it is empty; FORMAT is
@@ -79,6 +80,11 @@ impl Directory {
     /// Where the SSTables of one table live.
     pub(crate) fn table(&self, table: TableId) -> PathBuf {
         self.tables().join(format!("{:08x}", table.0))
+    }
+
+    /// Where SSTables of one table are kept that were damaged and set aside.
+    pub(crate) fn damaged(&self, table: TableId) -> PathBuf {
+        self.path.join("damaged").join(format!("{:08x}", table.0))
     }
 
     fn found_or_check(&self) -> Result<()> {

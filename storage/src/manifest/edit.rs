@@ -17,6 +17,8 @@
 //! | 11 | log durable | position up to which the commit log was durable, so must still be |
 //! | 12 | log closed | count, then each: length, name: files that the log must find when opened |
 //! | 13 | log gaps | count, then each: position at which a recycled segment of the log began |
+//! | 14 | tokens | table, id, zigzag, zigzag: tokens of the SSTable's first and last partition |
+//! | 15 | set aside | table, id: the SSTable was damaged, and is no part of the table any more |
 //!
 //! Worked example, kind 7 for table 3 and positions 0 to 300: `07 03 00 ac 02`.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
@@ -26,7 +28,7 @@ use std::fmt;
 
 use helenus_platform::codec::{CodecError, Put, Reader};
 
-use crate::model::{KeyspaceId, LogPosition, SsTableId, TableId};
+use crate::model::{KeyspaceId, LogPosition, SsTableId, TableId, Token};
 
 /// One change of the manifest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(crate) enum Edit {
     LogDurable { position: LogPosition },
     LogClosed { files: Vec<String> },
     LogGaps { positions: BTreeSet<LogPosition> },
+    Tokens { table: TableId, id: SsTableId, first: Token, last: Token },
+    SetAside { table: TableId, id: SsTableId },
 }
 
 const INSTANCE: u8 = 1;
@@ -59,6 +63,8 @@ const LOG_FOUNDED: u8 = 10;
 const LOG_DURABLE: u8 = 11;
 const LOG_CLOSED: u8 = 12;
 const LOG_GAPS: u8 = 13;
+const TOKENS: u8 = 14;
+const SET_ASIDE: u8 = 15;
 /// No file name of the log is longer.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -107,6 +113,16 @@ impl Edit {
             Edit::LogGaps { positions } => {
                 put(out, LOG_GAPS, &[positions.len() as u64]);
                 positions.iter().for_each(|position| out.put_varint(position.0));
+            }
+            Edit::Tokens { table, id, first, last } => {
+                put(out, TOKENS, &[table.0.into()]);
+                out.put_bytes(&id.0);
+                out.put_zigzag(first.0);
+                out.put_zigzag(last.0);
+            }
+            Edit::SetAside { table, id } => {
+                put(out, SET_ASIDE, &[table.0.into()]);
+                out.put_bytes(&id.0);
             }
         }
     }
@@ -162,6 +178,13 @@ impl Edit {
                 let positions = (0..count).map(|_| position(from));
                 Edit::LogGaps { positions: positions.collect::<Result<_, _>>()? }
             }
+            TOKENS => Edit::Tokens {
+                table: table(from)?,
+                id: SsTableId(array(from)?),
+                first: Token(from.zigzag()?),
+                last: Token(from.zigzag()?),
+            },
+            SET_ASIDE => Edit::SetAside { table: table(from)?, id: SsTableId(array(from)?) },
             _ => return Err(from.error("unknown kind of manifest edit")),
         })
     }
@@ -202,6 +225,13 @@ impl fmt::Display for Edit {
             Edit::LogGaps { positions } => {
                 let positions: Vec<u64> = positions.iter().map(|position| position.0).collect();
                 write!(f, "the commit log has let go of its segments at {positions:?}")
+            }
+            Edit::Tokens { table, id, first, last } => {
+                write!(f, "in table {} SSTable {id} has tokens", table.0)?;
+                write!(f, " {} to {}", first.0, last.0)
+            }
+            Edit::SetAside { table, id } => {
+                write!(f, "set aside from table {} SSTable {id}, which was damaged", table.0)
             }
         }
     }
@@ -256,6 +286,8 @@ mod tests {
             Edit::LogDurable { position },
             Edit::LogClosed { files: vec!["segment-1.log".to_owned(), String::new()] },
             Edit::LogGaps { positions: BTreeSet::from([LogPosition(0), position]) },
+            Edit::Tokens { table, id, first: Token(i64::MIN), last: Token(7) },
+            Edit::SetAside { table, id },
         ]
     }
 

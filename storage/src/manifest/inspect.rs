@@ -41,12 +41,15 @@ pub fn inspect(disk: &dyn Disk, path: &Path, line: &mut dyn FnMut(&str)) -> Resu
 
 fn tables(state: &State, line: &mut dyn FnMut(&str)) {
     for (id, table) in &state.tables {
-        let bytes: u64 = table.sstables.values().sum();
+        let bytes: u64 = table.sstables.values().map(|sstable| sstable.file_bytes).sum();
         line(&format!(
             "table {} of keyspace {}: {} SSTables, {bytes} bytes",
             id.0,
             table.keyspace.0,
             table.sstables.len()
         ));
+        for id in &table.set_aside {
+            line(&format!("  set aside, because it was damaged: SSTable {id}"));
+        }
     }
 }

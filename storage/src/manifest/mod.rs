@@ -23,7 +23,7 @@ pub(crate) use directory::Directory;
 pub(crate) use edit::Edit;
 pub use inspect::inspect;
 pub(crate) use intervals::IntervalSet;
-pub(crate) use state::State;
+pub(crate) use state::{SsTableState, State};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::SsTableId;

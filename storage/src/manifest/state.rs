@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::edit::Edit;
 use super::intervals::IntervalSet;
-use crate::model::{KeyspaceId, LogPosition, SsTableId, TableId};
+use crate::model::{KeyspaceId, LogPosition, SsTableId, TableId, Token};
 
 /// Everything that must be known of a data directory apart from its files' contents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,8 +38,19 @@ pub(crate) struct TableState {
     pub(crate) truncated: LogPosition,
     /// Log intervals that replay must not apply again.
     pub(crate) covered: IntervalSet,
-    /// Live SSTables with the lengths of their files.
-    pub(crate) sstables: BTreeMap<SsTableId, u64>,
+    /// Live SSTables.
+    pub(crate) sstables: BTreeMap<SsTableId, SsTableState>,
+    /// SSTables that were damaged and given up.
+    pub(crate) set_aside: BTreeSet<SsTableId>,
+}
+
+/// What is known of a live SSTable without its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SsTableState {
+    /// The length of its file.
+    pub(crate) file_bytes: u64,
+    /// The tokens of its first and last partition, if they were noted.
+    pub(crate) tokens: Option<(Token, Token)>,
 }
 
 impl State {
@@ -57,6 +68,7 @@ impl State {
                     truncated: LogPosition(0),
                     covered: IntervalSet::default(),
                     sstables: BTreeMap::new(),
+                    set_aside: BTreeSet::new(),
                 };
                 self.tables.insert(*table, state);
             }
@@ -73,7 +85,8 @@ impl State {
                 }
             }
             Edit::AddSsTable { table, id, file_bytes } => {
-                let added = self.table(table)?.sstables.insert(*id, *file_bytes);
+                let sstable = SsTableState { file_bytes: *file_bytes, tokens: None };
+                let added = self.table(table)?.sstables.insert(*id, sstable);
                 if added.is_some() {
                     return Err("an SSTable is added twice");
                 }
@@ -81,6 +94,17 @@ impl State {
             Edit::RemoveSsTable { table, id } => {
                 let removed = self.table(table)?.sstables.remove(id);
                 removed.ok_or("an unknown SSTable is removed")?;
+            }
+            Edit::Tokens { table, id, first, last } => {
+                let sstable = self.table(table)?.sstables.get_mut(id);
+                sstable.ok_or("the tokens of an unknown SSTable are noted")?.tokens =
+                    Some((*first, *last));
+            }
+            // A snapshot has only the outcome: then it is not there to be removed.
+            Edit::SetAside { table, id } => {
+                let table = self.table(table)?;
+                table.sstables.remove(id);
+                table.set_aside.insert(*id);
             }
             Edit::Covered { table, start, end } => {
                 self.table(table)?.covered.insert(*start, *end);
@@ -122,9 +146,12 @@ impl State {
             for (start, end) in state.covered.iter() {
                 edits.push(Edit::Covered { table, start, end });
             }
-            for (&id, &file_bytes) in &state.sstables {
+            for (&id, &SsTableState { file_bytes, tokens }) in &state.sstables {
                 edits.push(Edit::AddSsTable { table, id, file_bytes });
+                let noted = tokens.map(|(first, last)| Edit::Tokens { table, id, first, last });
+                edits.extend(noted);
             }
+            edits.extend(state.set_aside.iter().map(|&id| Edit::SetAside { table, id }));
         }
         for (&table, &position) in &self.dropped {
             edits.push(Edit::DropTable { table, position });
@@ -184,6 +211,14 @@ mod tests {
             create(),
             add(1),
             add(2),
+            add(3),
+            Edit::Tokens {
+                table: TABLE,
+                id: SsTableId([2; 16]),
+                first: Token(-4),
+                last: Token(i64::MAX),
+            },
+            Edit::SetAside { table: TABLE, id: SsTableId([3; 16]) },
             Edit::TruncateTable {
                 table: TABLE,
                 position: LogPosition(50),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::command::ReadCommand;
 use super::source::{Access, Sought, Source};
-use crate::engine::View;
+use crate::engine::{Unreadable, View};
 use crate::error::Result;
 use crate::metrics::Metrics;
 use crate::model::{
@@ -21,6 +21,8 @@ pub(crate) struct PartitionWalk {
     pub(crate) participants: Vec<usize>,
     /// SSTables of a range whose first key has not been reached, in descending order of it.
     waiting: Vec<Arc<SsTable>>,
+    /// Files with something in the range that cannot be read.
+    unreadable: Vec<Arc<Unreadable>>,
     /// Sources that must be moved before the next partition is known.
     unsought: Vec<usize>,
     /// Newest log position of any memtable partition that took part.
@@ -44,7 +46,8 @@ impl PartitionWalk {
         key: &PartitionKey,
         command: &ReadCommand,
         metrics: &Metrics,
-    ) {
+    ) -> Result<()> {
+        view.check_token(key.token)?;
         self.sources.clear();
         self.sources.extend(view.memtables().map(|memtable| Source::memtable(memtable.clone())));
         for table in view.sstables() {
@@ -64,6 +67,7 @@ impl PartitionWalk {
         });
         self.participants.clear();
         self.unsought = (0..self.sources.len()).collect();
+        Ok(())
     }
 
     /// Opens the partition that `begin_one` named.
@@ -125,6 +129,8 @@ impl PartitionWalk {
                 self.waiting.push(table.clone());
             }
         }
+        let unreadable = view.unreadable.iter().filter(|file| file.meets(start, end));
+        self.unreadable = unreadable.cloned().collect();
         self.waiting.sort_by(|a, b| first_key(b).cmp(&first_key(a)));
         self.participants.clear();
         self.unsought = (0..self.sources.len()).collect();
@@ -156,6 +162,13 @@ impl PartitionWalk {
                 self.unsought.push(self.sources.len());
                 self.sources.push(Source::table(&table));
                 continue;
+            }
+            // The walk may not step over where a file that cannot be read begins.
+            let is_reached = |file: &&Arc<Unreadable>| {
+                first.as_ref().is_none_or(|first| file.tokens().0 <= first.token)
+            };
+            if let Some(file) = self.unreadable.iter().find(is_reached) {
+                return Err(file.error());
             }
             let Some(first) = first else { return Ok(Walk::End) };
             if !end.cmp_key(first.as_ref()).is_gt() {

@@ -47,7 +47,7 @@ impl Run<'_, '_> {
     fn step(&mut self, missing: &mut BlockList, budget: &mut Budget) -> Result<Next> {
         match self.work.stage {
             Stage::Between => {
-                self.work.stage = self.next_partition();
+                self.work.stage = self.next_partition()?;
                 Ok(Next::GoOn)
             }
             Stage::Opening => {
@@ -85,7 +85,7 @@ impl Run<'_, '_> {
     }
 
     /// Chooses the next partition to look for.
-    fn next_partition(&mut self) -> Stage {
+    fn next_partition(&mut self) -> Result<Stage> {
         let Told { key: told, is_past, .. } = &self.cursor.told;
         let (view, metrics) = (&self.work.view, self.context.metrics);
         match &self.command.partitions {
@@ -95,7 +95,7 @@ impl Run<'_, '_> {
                     self.work.walk.begin_range(view, &bound, end, self.command, metrics);
                     self.work.has_range = true;
                 }
-                Stage::Opening
+                Ok(Stage::Opening)
             }
             partitions => {
                 let keys = partitions.listed();
@@ -103,12 +103,12 @@ impl Run<'_, '_> {
                 let Some((index, key)) =
                     next.and_then(|next| Some((next, keys.get(next)?.clone())))
                 else {
-                    return Stage::End;
+                    return Ok(Stage::End);
                 };
                 self.work.next_key = Some(index + 1);
-                self.work.walk.begin_one(view, &key, self.command, metrics);
+                self.work.walk.begin_one(view, &key, self.command, metrics)?;
                 self.cursor.told.enter(&key);
-                Stage::Opening
+                Ok(Stage::Opening)
             }
         }
     }

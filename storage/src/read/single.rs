@@ -34,6 +34,7 @@ pub(super) fn only_source(
     command: &ReadCommand,
     context: &ReadContext<'_>,
 ) -> Result<Found> {
+    view.check_token(key.token)?;
     let mut found = None;
     for memtable in view.memtables() {
         let Some(partition) = memtable.partition(key) else { continue };

@@ -4,6 +4,7 @@ mod collect;
 mod compaction_load;
 mod crash;
 mod crash_script;
+mod damage;
 mod flips;
 mod format_docs;
 mod harness;
