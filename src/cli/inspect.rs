@@ -8,6 +8,7 @@ use helenus_platform::disk::{Disk, RealDisk};
 use helenus_storage::sstable::inspect::InspectOptions;
 
 use crate::cluster::inspect as cluster;
+use crate::node;
 
 /// Prints what is in `files`; with the rows or records if `rows`.
 ///
@@ -34,6 +35,28 @@ fn one(
     line: &mut dyn FnMut(&str),
 ) -> Result<(), String> {
     let describe = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    // Some files begin with nothing that would tell them from others, so their name must.
+    let named = path.file_name().and_then(|name| name.to_str());
+    let text = |error: helenus_storage::Error| error.to_string();
+    match named {
+        Some("FORMAT") => {
+            return helenus_storage::manifest::inspect_format(disk.as_ref(), path, line)
+                .map_err(text);
+        }
+        Some("CURRENT") => {
+            return helenus_storage::manifest::inspect_current(disk.as_ref(), path, line)
+                .map_err(text);
+        }
+        Some("LOCK") => return lock(disk.as_ref(), path, line),
+        Some("manifest.json") => {
+            return node::inspect_snapshot(disk.as_ref(), path, line).map_err(|e| e.to_string());
+        }
+        Some("schema.cql") => {
+            line("the schema of a snapshot, as CQL: a text to read");
+            return Ok(());
+        }
+        _ => {}
+    }
     let file = disk.open(path).map_err(|error| describe(&error))?;
     let mut magic = [0; 8];
     let read = file.read_at(0, &mut magic).map_err(|error| describe(&error))?;
@@ -58,4 +81,21 @@ fn one(
         }
         _ => Err(describe(&"it does not begin as any file of Helenus does")),
     }
+}
+
+/// Bytes of the note in a lock's file; the rest is nobody's.
+const LOCK_NOTE_BYTES_MAX: usize = 256;
+
+/// Says who held a lock last; whether it is held, only the system knows.
+fn lock(disk: &dyn Disk, path: &Path, line: &mut dyn FnMut(&str)) -> Result<(), String> {
+    let describe = |error: std::io::Error| format!("{}: {error}", path.display());
+    let file = disk.open(path).map_err(describe)?;
+    let mut note = vec![0; LOCK_NOTE_BYTES_MAX];
+    let read = file.read_at(0, &mut note).map_err(describe)?;
+    note.truncate(read);
+    match String::from_utf8_lossy(&note).trim() {
+        "" => line("a lock that nobody has held"),
+        holder => line(&format!("a lock, last held by {}", holder.escape_debug())),
+    }
+    Ok(())
 }

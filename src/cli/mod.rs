@@ -32,8 +32,9 @@ const BENCH_HELP: &str = "With --rate, a latency counts from the moment at which
     helenus bench mixed --rate 20000 --duration 1m --json\n  \
     helenus bench read 10.0.0.5:9042 --rows 1000000 --no-populate";
 
-const INSPECT_HELP: &str = "Knows every file by its first bytes: SSTables, commit log segments, \
-    manifests, the metadata log, IDENTITY.\n\n\
+const INSPECT_HELP: &str = "Knows every file by its first bytes (SSTables, commit log segments, \
+    manifests, the metadata log, IDENTITY) or by its name (FORMAT, CURRENT, LOCK, and a snapshot's \
+    manifest.json).\n\n\
     Examples:\n  helenus inspect helenus-data/IDENTITY\n  \
     helenus inspect --rows helenus-data/engine/tables/*/*";
 

@@ -211,6 +211,10 @@ impl MetadataLog {
         let path = dir.join(log_name(base));
         if !disk.exists(&path).map_err(io("looking for", &path))? {
             let what = "it is missing, and with it the schema";
+            // Beside a log that goes on from a snapshot, it is the snapshot that is missing.
+            let continued = names.iter().filter_map(|name| base_of(name, "log-")).max();
+            let missing = continued.filter(|_| snapshot.is_none());
+            let path = missing.map_or(path, |base| dir.join(snapshot_name(base)));
             return Err(MetadataLogError::Corrupt { path, offset: 0, what });
         }
         let mut recovered = Recovered::default();

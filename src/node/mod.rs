@@ -49,6 +49,7 @@ use statements::StatementCache;
 
 pub use open::OpenError;
 pub use serve::Serving;
+pub(crate) use snapshots::inspect_snapshot;
 pub use snapshots::{ListedSnapshot, restore};
 
 /// The world that a node lives in: real, or a test's.

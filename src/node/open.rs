@@ -176,6 +176,14 @@ impl Node {
         for damage in engine.log_damage() {
             tracing::error!(%damage, "commit_log.skip_damaged: acknowledged writes may be lost");
         }
+        for damage in engine.damages() {
+            tracing::error!(
+                file = %damage.path.display(),
+                why = damage.why,
+                "an SSTable is damaged: reads that need it fail, all else is served; put the file \
+                 back from a copy while the node is stopped, or give it up with `helenus setaside`"
+            );
+        }
 
         let metrics = engine.metrics();
         tracing::info!(

@@ -13,6 +13,7 @@ use helenus_platform::random::SeededRandom;
 use helenus_platform::runtime::SimRuntime;
 use helenus_storage::Budget;
 
+mod damage;
 mod full_disk;
 mod lived;
 mod newer;

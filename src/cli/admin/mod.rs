@@ -56,6 +56,21 @@ pub(super) enum Operate {
         /// Keyspaces, and tables as KEYSPACE.TABLE [default: all]
         names: Vec<String>,
     },
+    /// Take damaged SSTables out of their tables, and keep their files
+    #[command(after_help = "A damaged SSTable is named by the log, `helenus info` and `helenus \
+                            tablestats`; reads that need it fail. Better than to set it aside is \
+                            to stop the node and to put the file back from a copy. What only it \
+                            held is missing afterwards, and rows that it deleted may be back; the \
+                            file is kept in DATA_DIR/engine/damaged.\n\n\
+                            Examples:\n  helenus setaside \
+                            helenus-data/engine/tables/00000400/c34d0bff901502800000000000000000.sst")]
+    Setaside {
+        #[command(flatten)]
+        node: Node,
+        /// Paths or names of their files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<String>,
+    },
     /// Keep the rows as they are now, by hard links, under a name
     #[command(after_help = "The snapshot is of one instant, over all its tables. It stands in \
                             DATA_DIR/snapshots/TAG; `helenus restore` is the way back.\n\n\
@@ -141,6 +156,7 @@ pub(super) fn run(operate: Operate) -> Result<(), String> {
         Operate::Tablestats { node, names } => {
             (node, Command::TableStats { names }, show::tablestats)
         }
+        Operate::Setaside { node, files } => (node, Command::SetAside { files }, show::setaside),
         Operate::Snapshot { node, tag, names } => {
             (node, Command::Snapshot { tag, names }, show::snapshot)
         }

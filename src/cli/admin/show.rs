@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::node::ListedSnapshot;
-use crate::node::admin::{NodeInfo, NodeStatus, TableFigures};
+use crate::node::admin::{DamagedSsTable, NodeInfo, NodeStatus, TableFigures};
 
 type Out<'a> = &'a mut dyn Write;
 
@@ -76,7 +76,10 @@ pub(super) fn status(out: Out<'_>, value: Value) -> io::Result<()> {
         }
         table(out, &rows)?;
     }
-    Ok(())
+    match nodes.iter().map(|node| node.damaged_sstables).sum::<usize>() {
+        0 => Ok(()),
+        count => writeln!(out, "\nDamaged SSTables: {count} (`helenus info` names them)"),
+    }
 }
 
 pub(super) fn info(out: Out<'_>, value: Value) -> io::Result<()> {
@@ -107,11 +110,25 @@ fn show_info(out: Out<'_>, info: &NodeInfo, all_tokens: bool) -> io::Result<()> 
     if let Some(failure) = &info.failure {
         line("Writes refused because", failure)?;
     }
+    for file in &info.damaged_sstables {
+        line("Damaged SSTable", &damaged(file))?;
+    }
     if all_tokens {
         return info.tokens.iter().try_for_each(|token| line("Token", token));
     }
     let count = info.tokens.len();
     line("Token", &format_args!("(invoke with -T/--tokens to see all {count} tokens)"))
+}
+
+fn damaged(file: &DamagedSsTable) -> String {
+    let DamagedSsTable { keyspace, table, file, unreadable, why } = file;
+    let how = if *unreadable { "unreadable" } else { "in part" };
+    format!("{file} of {keyspace}.{table} ({how}): {why}")
+}
+
+pub(super) fn setaside(out: Out<'_>, value: Value) -> io::Result<()> {
+    let kept: Vec<String> = parse(value)?;
+    kept.iter().try_for_each(|path| writeln!(out, "Set aside: {path}"))
 }
 
 pub(super) fn tablestats(out: Out<'_>, value: Value) -> io::Result<()> {
@@ -142,6 +159,9 @@ pub(super) fn tablestats(out: Out<'_>, value: Value) -> io::Result<()> {
             line("Local write count", figures.local_write_count)?;
             line("Pending flushes", figures.pending_flushes)?;
             line("Pending compactions", figures.pending_compactions)?;
+            for file in &figures.damaged_sstables {
+                writeln!(out, "\t\tDamaged SSTable: {}", damaged(file))?;
+            }
             writeln!(out)?;
         }
         writeln!(out, "----------------")?;

@@ -95,6 +95,9 @@ impl Node {
                 let tables = named(&schema, &names)?;
                 json(self.on_pool(move |node| node.table_figures(&tables)).await?)
             }
+            Command::SetAside { files } => {
+                json(self.on_pool(move |node| node.set_aside(&files)).await?)
+            }
             Command::Snapshot { tag, names } => {
                 let millis = self.world().clock.wall_micros() / 1000;
                 let tag = tag.unwrap_or_else(|| millis.to_string());
@@ -173,6 +176,21 @@ impl Node {
             runtime.sleep(LOOK_EVERY).await;
         }
         Ok(())
+    }
+
+    /// Waits for the disk.
+    fn set_aside(&self, files: &[String]) -> Result<Vec<String>> {
+        let mut kept = Vec::with_capacity(files.len());
+        for file in files {
+            let path = self.engine().set_aside(file)?.display().to_string();
+            tracing::warn!(
+                file,
+                kept = path,
+                "a damaged SSTable was set aside: what only it held is missing from its table"
+            );
+            kept.push(path);
+        }
+        Ok(kept)
     }
 
     /// Refuses requests from now on, and flushes until nothing is left in memory.

@@ -30,6 +30,9 @@ pub struct NodeStatus {
     pub host_id: String,
     /// Its rack.
     pub rack: String,
+    /// SSTables of which something is known to be damaged; [`NodeInfo`] names them.
+    #[serde(default)]
+    pub damaged_sstables: usize,
 }
 
 /// A node (`nodetool info`).
@@ -56,6 +59,24 @@ pub struct NodeInfo {
     pub pending_compactions: u64,
     /// Why the node refuses writes until it is restarted, if it does.
     pub failure: Option<String>,
+    /// What is known to be damaged.
+    #[serde(default)]
+    pub damaged_sstables: Vec<DamagedSsTable>,
+}
+
+/// A damaged SSTable.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DamagedSsTable {
+    /// The keyspace of its table.
+    pub keyspace: String,
+    /// Its table.
+    pub table: String,
+    /// The path of its file.
+    pub file: String,
+    /// Nothing of it can be read; otherwise the rest of it is served.
+    pub unreadable: bool,
+    /// What is wrong with it.
+    pub why: String,
 }
 
 /// A table (`nodetool tablestats`). Figures that are counted in every SSTable which has them are
@@ -77,9 +98,26 @@ pub struct TableFigures {
     pub pending_compactions: u64,
     pub local_read_count: u64,
     pub local_write_count: u64,
+    #[serde(default)]
+    pub damaged_sstables: Vec<DamagedSsTable>,
 }
 
 impl Node {
+    fn damaged_sstables(&self) -> Vec<DamagedSsTable> {
+        let schema = self.metadata().schema();
+        let damages = self.engine().damages().into_iter().map(|damage| {
+            let table = schema.table_by_id(damage.table);
+            DamagedSsTable {
+                keyspace: table.map_or(String::new(), |table| table.keyspace.clone()),
+                table: table.map_or(String::new(), |table| table.name.clone()),
+                file: damage.path.display().to_string(),
+                unreadable: damage.is_unreadable,
+                why: damage.why,
+            }
+        });
+        damages.collect()
+    }
+
     fn load(&self) -> u64 {
         let engine = self.engine();
         let stats = engine.tables().into_iter().filter_map(|table| engine.table_stats(table));
@@ -98,6 +136,7 @@ impl Node {
             owns: 100.0,
             host_id: print_uuid(&identity.host_id),
             rack: config.rack.clone(),
+            damaged_sstables: self.engine().damages().len(),
         }
     }
 
@@ -125,6 +164,7 @@ impl Node {
             commit_log_mode: mode.map_or(String::new(), |(_, mode)| mode),
             pending_compactions: stats.map(|stats| stats.compactions_pending).sum(),
             failure: engine.failure().map(|error| error.to_string()),
+            damaged_sstables: self.damaged_sstables(),
         }
     }
 
@@ -132,6 +172,7 @@ impl Node {
     pub(super) fn table_figures(&self, tables: &[Arc<Table>]) -> Result<Vec<TableFigures>> {
         let engine = self.engine();
         let snapshots = self.shared.snapshots.list()?;
+        let damaged = self.damaged_sstables();
         let figures = tables.iter().filter_map(|table| {
             let stats = engine.table_stats(table.id)?;
             let of_table = snapshots.iter().filter(|snapshot| {
@@ -154,6 +195,12 @@ impl Node {
                 pending_compactions: stats.compactions_pending,
                 local_read_count: stats.reads,
                 local_write_count: stats.writes,
+                damaged_sstables: {
+                    let is_here = |file: &&DamagedSsTable| {
+                        file.keyspace == table.keyspace && file.table == table.name
+                    };
+                    damaged.iter().filter(is_here).cloned().collect()
+                },
             })
         });
         Ok(figures.collect())

@@ -55,6 +55,11 @@ pub enum Command {
         /// Keyspaces, and tables as `keyspace.table`; none: all.
         names: Vec<String>,
     },
+    /// Takes damaged SSTables out of their tables; answers where their files are now.
+    SetAside {
+        /// Their paths, or the names of their files.
+        files: Vec<String>,
+    },
     /// Takes a snapshot; answers its tag.
     Snapshot {
         /// Its name; none: the time in milliseconds.

@@ -34,6 +34,27 @@ use crate::schema::{Schema, Table};
 use manifest::{Manifest, ManifestFile, ManifestTable};
 pub use restore::restore;
 
+/// Says what is in a snapshot, by its manifest at `path`. Waits for the disk.
+///
+/// # Errors
+/// A damaged or newer manifest is named.
+pub(crate) fn inspect_snapshot(
+    disk: &dyn Disk,
+    path: &Path,
+    line: &mut dyn FnMut(&str),
+) -> Result<()> {
+    let manifest = Manifest::load(disk, path.parent().unwrap_or(Path::new(".")))?;
+    line(&format!("snapshot {} of host {}", manifest.tag, manifest.host_id));
+    line(&format!("  taken at {}, by version {}", manifest.created_at, manifest.program));
+    for table in &manifest.tables {
+        line(&format!("  {}.{}, table {}", table.keyspace, table.table, table.id));
+        for file in &table.files {
+            line(&format!("    {} of {} bytes", file.name, file.bytes));
+        }
+    }
+    Ok(())
+}
+
 const SCHEMA: &str = "schema.cql";
 const TAG_CHARS_MAX: usize = 200;
 

@@ -40,6 +40,8 @@ pub(super) struct Lived {
     pub(super) lab: Lab,
     /// The rows of each table, printed, in order.
     pub(super) rows: BTreeMap<&'static str, Vec<String>>,
+    /// What they held when the snapshot was taken.
+    pub(super) kept: BTreeMap<&'static str, Vec<String>>,
 }
 
 /// The tables that a lived-in directory has.
@@ -117,24 +119,26 @@ pub(super) fn lived(stopped_cleanly: bool) -> Lived {
     }
     run(&node, "DELETE FROM k.mixed WHERE k = 5").unwrap();
     snapshot(&lab, &node, "kept");
+    let all = |node: &Node| TABLES.map(|table| (table, rows(node, table).unwrap())).into();
+    let kept = all(&node);
     insert(&lab, &node, "mixed", 60..70);
     insert(&lab, &node, "fresh", 0..30);
     // What was written is on the disk, and the log says so of itself.
     lab.runtime.run_for(Duration::from_secs(5));
-    let rows = TABLES.map(|table| (table, rows(&node, table).unwrap())).into();
+    let rows = all(&node);
     if stopped_cleanly {
         lab.close(node);
     } else {
         drop(node);
         lab.crash();
     }
-    Lived { lab, rows }
+    Lived { lab, rows, kept }
 }
 
 #[test]
 fn a_lived_in_directory_has_every_kind_of_file_and_its_rows() {
     for stopped_cleanly in [true, false] {
-        let Lived { lab, rows: expected } = lived(stopped_cleanly);
+        let Lived { lab, rows: expected, .. } = lived(stopped_cleanly);
         let names: Vec<String> = files(&lab.disk, Path::new(DIR))
             .iter()
             .map(|(path, _)| path.display().to_string())

@@ -6,9 +6,10 @@
 //! 3. Open every SSTable that the manifest names. One that is damaged or missing stays a part of
 //!    its table: a read that needs it is an error that names it (`damage`). One of a newer format
 //!    is refused, and so is a table whose whole directory is missing.
-//! 4. Remove what the manifest proves to be garbage: dropped tables' directories, files with an
-//!    id of our own that it does not name. Anything else that lies around is left alone.
-//! 5. Open the commit log, which must be there if it ever was.
+//! 4. Open the commit log, which must be there if it ever was.
+//! 5. Remove what the manifest proves to be garbage: dropped tables' directories, files with an
+//!    id of our own that it does not name. Anything else that lies around is left alone, and so is
+//!    all that a table has of which a file is missing or damaged: there may be use for it.
 //! 6. Replay it into memtables, leaving out what SSTables cover, what was truncated or dropped
 //!    (`replay`).
 
@@ -61,8 +62,8 @@ pub(super) fn open(
         let table = Table::new(*id, *keyspace, table_options.clone(), active, files, unreadable);
         tables.insert(*id, table);
     }
-    remove_garbage(&manifest, &metrics)?;
     let (log, found) = open_log(&manifest, &options, disk, clock.clone(), random)?;
+    remove_garbage(&manifest, &metrics, &tables)?;
     let state = manifest.state();
     let (gap, jump) = (options.clock_gap_max_seconds, options.clock_jump_max_seconds);
     let shared = Arc::new(Shared {
@@ -174,7 +175,7 @@ fn open_files(manifest: &Manifest, table: TableId, cache: &BlockCache) -> Result
 }
 
 /// Removes what the manifest proves to be garbage.
-fn remove_garbage(manifest: &Manifest, metrics: &Metrics) -> Result<()> {
+fn remove_garbage(manifest: &Manifest, metrics: &Metrics, tables: &Tables) -> Result<()> {
     let state = manifest.state();
     let directory = manifest.directory();
     for entry in list(directory, &directory.tables())? {
@@ -184,6 +185,11 @@ fn remove_garbage(manifest: &Manifest, metrics: &Metrics) -> Result<()> {
             let removed = directory.disk.remove_dir_all(&path);
             removed.map_err(|e| Error::io("removing a dropped table", &path, e))?;
             metrics.orphans_removed.add(1);
+            continue;
+        }
+        let is_damaged =
+            tables.get(&table).is_some_and(|table| !table.view.load().unreadable.is_empty());
+        if is_damaged {
             continue;
         }
         for file in list(directory, &path)? {

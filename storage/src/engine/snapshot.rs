@@ -156,12 +156,7 @@ impl Table {
     }
 }
 
-fn link_all(
-    disk: &dyn Disk,
-    table: TableId,
-    dir: &Path,
-    view: &View,
-) -> Result<Vec<SnapshotFile>> {
+fn link_all(disk: &dyn Disk, table: TableId, dir: &Path, view: &View) -> Result<Vec<SnapshotFile>> {
     let open = view.sstables().iter().map(|file| (file.id(), file.path(), file.file_bytes()));
     // What cannot be read may still be mended, here or there.
     let unreadable = view.unreadable.iter();

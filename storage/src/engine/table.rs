@@ -196,11 +196,7 @@ impl Table {
 
     /// Forgets everything but a new, empty memtable; gives back what there was. Called with the
     /// right to change, under the log's append lock.
-    pub(crate) fn clear(
-        &self,
-        _: &MutexGuard<'_, ()>,
-        next: Arc<Generation>,
-    ) -> Arc<View> {
+    pub(crate) fn clear(&self, _: &MutexGuard<'_, ()>, next: Arc<Generation>) -> Arc<View> {
         let view = self.view.load_full();
         view.active.switch();
         let (tables, unreadable) = (Arc::from([]), Arc::from([]));

@@ -90,7 +90,7 @@ impl Directory {
     fn found_or_check(&self) -> Result<()> {
         let path = self.path.join(FORMAT);
         if self.exists(&path)? {
-            return check_format(&path, &read_small(self.disk.as_ref(), &path)?);
+            return check_format(&path, &read_small(self.disk.as_ref(), &path)?).map(drop);
         }
         self.sync_ancestors()?;
         let text = format!("{FORMAT_PREFIX}{FORMAT_VERSION}\n");
@@ -162,13 +162,14 @@ fn check_ours(disk: &dyn Disk, path: &Path) -> Result<()> {
     }
 }
 
-fn check_format(path: &Path, bytes: &[u8]) -> Result<()> {
+/// The version of the format that the file FORMAT names, if it can be read.
+pub(super) fn check_format(path: &Path, bytes: &[u8]) -> Result<u32> {
     let text = std::str::from_utf8(bytes).ok();
     let version = text
         .and_then(|text| text.strip_prefix(FORMAT_PREFIX)?.strip_suffix('\n')?.parse().ok())
         .ok_or_else(|| Error::corrupt("not a storage format marker").at_file(path, None))?;
     match version {
-        1..=FORMAT_VERSION => Ok(()),
+        1..=FORMAT_VERSION => Ok(version),
         _ => Err(Error::new(
             ErrorKind::Newer,
             format!(

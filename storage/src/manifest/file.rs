@@ -21,9 +21,11 @@
 //! further on vouches for it: then it is damage, and is refused by name and offset.
 //!
 //! `CURRENT` is one line: file name, number of leading bytes of that file which were durable
-//! before CURRENT was written (its snapshot), and the crc32 of the line up to there in hex:
+//! before CURRENT was written, and the crc32 of the line up to there in hex:
 //! `manifest-0000000007 4711 89abcdef\n`. Each opening of the directory, and each time that the
 //! edits outgrow the snapshot, begins the next file with a snapshot and switches CURRENT to it.
+//! It is replaced after each append too, so that a manifest which has lost its end is known for
+//! one: its SSTables would otherwise look like leftovers, and be removed.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
 use std::path::{Path, PathBuf};
@@ -90,14 +92,12 @@ impl ManifestFile {
         file.write_all_at(0, &bytes).and_then(|()| file.sync_data()).map_err(io)?;
         directory.disk.sync_dir(&directory.path).map_err(io)?;
         let end = bytes.len() as u64;
-        let line = format!("{name} {end}");
-        let current = format!("{line} {:08x}\n", crc32(line.as_bytes()));
-        directory.replace(CURRENT, current.as_bytes())?;
+        put_in_force(directory, number, end)?;
         Ok(ManifestFile { path, number, file, salt, end, snapshot_end: end })
     }
 
     /// Appends edits as one frame; when this returns they are durable.
-    pub(super) fn append(&mut self, edits: &[Edit]) -> Result<(), Append> {
+    pub(super) fn append(&mut self, directory: &Directory, edits: &[Edit]) -> Result<(), Append> {
         let mut bytes = Vec::new();
         put_frame(&mut bytes, self.salt, self.end, |out| put_edits(out, edits));
         let io = |error| Error::io("appending to the manifest", &self.path, error);
@@ -110,13 +110,15 @@ impl ManifestFile {
         }
         self.file.sync_data().map_err(|error| Append::Failed(io(error)))?;
         self.end += bytes.len() as u64;
-        self.confirm();
+        self.confirm(directory);
         Ok(())
     }
 
-    /// Vouches for all that is below `end`. Best effort: nothing is lost without it, only the
-    /// means to tell a damaged last frame from a torn one.
-    fn confirm(&mut self) {
+    /// Vouches for all that is below `end`, behind it and in CURRENT. Best effort: nothing is lost
+    /// without it, only the means to tell a damaged or missing last frame from a torn one.
+    fn confirm(&mut self, directory: &Directory) {
+        // A full disk has no room for it; what CURRENT said before still holds.
+        let _ = put_in_force(directory, self.number, self.end);
         let mut bytes = Vec::new();
         put_frame(&mut bytes, self.salt, self.end, |out| {
             out.put_u8(KIND_CONFIRMATION);
@@ -136,17 +138,30 @@ impl ManifestFile {
 /// Reads what the manifest in force says, and its number.
 pub(super) fn read_current(directory: &Directory) -> Result<(u64, State)> {
     let disk = directory.disk.as_ref();
-    let current = directory.path.join(CURRENT);
-    let (name, snapshot_end) = parse_current(&read_small(disk, &current)?)
-        .ok_or_else(|| Error::corrupt("CURRENT does not check").at_file(&current, None))?;
+    let path = directory.path.join(CURRENT);
+    let (name, durable) = current(disk, &path)?;
     let number = parse_name(&name)
-        .ok_or_else(|| Error::corrupt("CURRENT names no manifest").at_file(&current, None))?;
+        .ok_or_else(|| Error::corrupt("CURRENT names no manifest").at_file(&path, None))?;
     let path = directory.path.join(&name);
     let bytes = read_file(disk, &path)?;
     let mut parse = Parse::new(&path, &bytes);
     parse.header(Some(number))?;
-    parse.frames(snapshot_end)?;
+    parse.frames(durable)?;
     Ok((number, parse.state))
+}
+
+/// Makes CURRENT say that this manifest is in force, and that its first bytes are durable.
+fn put_in_force(directory: &Directory, number: u64, durable: u64) -> Result<()> {
+    let line = format!("{} {durable}", file_name(number));
+    let current = format!("{line} {:08x}\n", crc32(line.as_bytes()));
+    directory.replace(CURRENT, current.as_bytes())
+}
+
+/// What the file CURRENT at `path` says: the name of the manifest in force, and how many of its
+/// bytes must be there.
+pub(super) fn current(disk: &dyn Disk, path: &Path) -> Result<(String, u64)> {
+    parse_current(&read_small(disk, path)?)
+        .ok_or_else(|| Error::corrupt("CURRENT does not check").at_file(path, None))
 }
 
 /// The whole of a manifest file.
@@ -260,20 +275,20 @@ impl<'a> Parse<'a> {
         Ok((number, salt))
     }
 
-    /// Applies every frame up to the end or to a torn tail.
-    fn frames(&mut self, snapshot_end: u64) -> Result<()> {
+    /// Applies every frame up to the end or to a torn tail; both must lie behind what is durable.
+    fn frames(&mut self, durable: u64) -> Result<()> {
         let mut offset = HEADER_BYTES;
         while offset < self.bytes.len() {
             let Some((content, next)) = self.content(offset)? else {
-                return self.check_torn(offset, snapshot_end);
+                return self.check_torn(offset, durable);
             };
             if let Content::Edits(edits) = content {
                 edits.iter().try_for_each(|edit| self.apply(offset, edit))?;
             }
             offset = next;
         }
-        if (offset as u64) < snapshot_end {
-            return Err(self.damage(offset, "the manifest's snapshot is cut off"));
+        if (offset as u64) < durable {
+            return Err(self.damage(offset, "the manifest ends early: a part of it is missing"));
         }
         Ok(())
     }
@@ -315,9 +330,9 @@ impl<'a> Parse<'a> {
     }
 
     /// The frame at `offset` does not check: fine if nothing vouches for it.
-    pub(super) fn check_torn(&self, offset: usize, snapshot_end: u64) -> Result<()> {
+    pub(super) fn check_torn(&self, offset: usize, durable: u64) -> Result<()> {
         let later = (offset + 1..self.bytes.len()).filter_map(|at| self.confirmation(at));
-        let durable = later.max().unwrap_or(0).max(snapshot_end);
+        let durable = later.max().unwrap_or(0).max(durable);
         if (offset as u64) < durable {
             return Err(self.damage(offset, "the manifest is damaged"));
         }

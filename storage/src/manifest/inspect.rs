@@ -5,7 +5,8 @@ use std::path::Path;
 
 use helenus_platform::disk::Disk;
 
-use super::file::{Content, Parse, read_file};
+use super::directory::{check_format, read_small};
+use super::file::{Content, Parse, current, read_file};
 use super::state::State;
 use crate::error::Result;
 
@@ -37,6 +38,20 @@ pub fn inspect(disk: &dyn Disk, path: &Path, line: &mut dyn FnMut(&str)) -> Resu
     }
     tables(&parse.state, line);
     ended
+}
+
+/// Writes what the file FORMAT says.
+pub fn inspect_format(disk: &dyn Disk, path: &Path, line: &mut dyn FnMut(&str)) -> Result<()> {
+    let version = check_format(path, &read_small(disk, path)?)?;
+    line(&format!("a storage directory of format version {version}"));
+    Ok(())
+}
+
+/// Writes what the file CURRENT says.
+pub fn inspect_current(disk: &dyn Disk, path: &Path, line: &mut dyn FnMut(&str)) -> Result<()> {
+    let (name, durable) = current(disk, path)?;
+    line(&format!("in force is {name}, of which {durable} bytes were durable before"));
+    Ok(())
 }
 
 fn tables(state: &State, line: &mut dyn FnMut(&str)) {

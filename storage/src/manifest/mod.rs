@@ -21,7 +21,7 @@ use helenus_platform::random::Random;
 
 pub(crate) use directory::Directory;
 pub(crate) use edit::Edit;
-pub use inspect::inspect;
+pub use inspect::{inspect, inspect_current, inspect_format};
 pub(crate) use intervals::IntervalSet;
 pub(crate) use state::{SsTableState, State};
 
@@ -95,7 +95,7 @@ impl Manifest {
         for edit in edits {
             state.apply(edit).map_err(Error::invalid)?;
         }
-        match writer.file.append(edits) {
+        match writer.file.append(&self.directory, edits) {
             Ok(()) => {}
             Err(Append::Refused(error)) => return Err(error),
             Err(Append::Failed(error)) => {

@@ -134,6 +134,25 @@ fn a_torn_tail_is_dropped_and_a_vouched_frame_is_not() {
 }
 
 #[test]
+fn a_manifest_that_has_lost_its_end_is_refused_by_name() {
+    let disk = MemoryDisk::new();
+    let manifest = open(&disk).unwrap();
+    (1..=3).for_each(|table| manifest.commit(&[create(table)]).unwrap());
+    drop(manifest);
+    let path = Path::new(DIR).join("manifest-0000000001");
+    // What comes behind the last edits only vouches for them.
+    let len = disk.open(&path).unwrap().len().unwrap() - 17;
+    for cut in 0..len {
+        let copy = copy(&disk);
+        copy.open_write(&path).unwrap().set_len(cut).unwrap();
+        let error = open(&copy).err().unwrap_or_else(|| panic!("{cut} of {len} bytes do"));
+        assert!(error.to_string().contains("manifest-0000000001"), "{cut}: {error}");
+    }
+    disk.open_write(&path).unwrap().set_len(len).unwrap();
+    assert_eq!(open(&disk).unwrap().state().tables.len(), 3);
+}
+
+#[test]
 fn every_flipped_bit_is_named_or_harmless() {
     let disk = MemoryDisk::new();
     let manifest = open(&disk).unwrap();
@@ -181,7 +200,7 @@ fn the_document_shows_what_is_written_and_read() {
     let table = TableId(3);
     let added = Edit::AddSsTable { table, id: SsTableId([0xAB; 16]), file_bytes: 300 };
     let covered = Edit::Covered { table, start: LogPosition(0), end: LogPosition(300) };
-    file.append(&[added, covered]).unwrap();
+    file.append(&directory, &[added, covered]).unwrap();
     let mut bytes = vec![0; disk.open(&file.path).unwrap().len().unwrap() as usize];
     disk.open(&file.path).unwrap().read_exact_at(0, &mut bytes).unwrap();
     let dump: Vec<String> = bytes

@@ -8,7 +8,8 @@ use std::time::Duration;
 use helenus_platform::disk::{CutOptions, Disk, FaultyDisk};
 use helenus_storage::model::{PartitionBound, Token};
 use helenus_storage::{
-    CompactionOptions, Compression, ErrorKind, JobKind, Partitions, ReadCommand, Result, TableOptions,
+    CompactionOptions, Compression, ErrorKind, JobKind, Partitions, ReadCommand, Result,
+    TableOptions,
 };
 
 use crate::collect::{Cuts, PartitionOut, read};
