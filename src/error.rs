@@ -105,6 +105,10 @@ impl From<helenus_storage::Error> for Error {
         match error.kind() {
             Kind::TooLarge => Error::invalid(message),
             Kind::Full | Kind::Overloaded => Error::overloaded(message),
+            Kind::DiskFull => Error::server(format!(
+                "the disk is full: writes are refused until space is freed, reads are served: \
+                 {message}"
+            )),
             _ => Error::server(message),
         }
     }

@@ -242,3 +242,66 @@ async fn commands_say_what_there_is_and_where_there_is_nobody() {
     let (code, _, complaint) = helenus(dir.path(), &["status"]);
     assert_eq!((code, complaint.contains("no node runs on")), (1, true), "{complaint}");
 }
+
+/// The SSTables of a node.
+fn sstables(dir: &Path) -> Vec<std::path::PathBuf> {
+    let tables = std::fs::read_dir(dir.join("data/engine/tables")).unwrap();
+    let files = tables.flat_map(|table| std::fs::read_dir(table.unwrap().path()).unwrap());
+    files.map(|file| file.unwrap().path()).collect()
+}
+
+#[tokio::test]
+async fn a_damaged_sstable_is_shown_and_set_aside_while_the_rest_is_served() {
+    let dir = TempDir::new();
+    let node = Node::start(dir.path(), &[]);
+    let shop = session(&node).await;
+    found(&shop).await;
+    write(&shop, 0..60, "first").await;
+    done(dir.path(), &["flush", "shop", "hits"]);
+    let of_hits = sstables(dir.path());
+    done(dir.path(), &["flush", "shop", "orders"]);
+    let damaged = sstables(dir.path()).into_iter().find(|path| !of_hits.contains(path)).unwrap();
+    drop(shop);
+    assert_eq!(node.stop().code(), Some(0));
+    let mut bytes = std::fs::read(&damaged).unwrap();
+    let footer = bytes.len() - 30;
+    bytes[footer] ^= 1;
+    std::fs::write(&damaged, &bytes).unwrap();
+
+    let node = Node::start(dir.path(), &[]);
+    let shop = session(&node).await;
+    assert_eq!(hits(&shop).await, 60);
+    let file = damaged.display().to_string();
+    let refused = shop.query_unpaged("SELECT k, v FROM shop.orders WHERE k = 1", ()).await;
+    let refused = refused.unwrap_err().to_string();
+    assert!(refused.contains(&file), "{refused}");
+    write(&shop, 60..70, "second").await;
+    for (command, says) in [
+        (&["status"][..], "Damaged SSTables: 1".to_string()),
+        (&["info"], format!("{file} of shop.orders (unreadable): ")),
+        (&["tablestats", "shop.orders"], format!("Damaged SSTable: {file}")),
+    ] {
+        let said = done(dir.path(), command);
+        assert!(said.contains(&says), "{said}");
+    }
+    let said = done(dir.path(), &["tablestats", "shop.hits"]);
+    assert!(!said.contains("Damaged"), "{said}");
+    // What is whole is not given up, and what is no SSTable is not looked for.
+    let whole = of_hits[0].display().to_string();
+    for (given, complaint) in [(whole.as_str(), "every byte"), ("/etc/passwd", "not the name")] {
+        let (code, _, said) = helenus(dir.path(), &["setaside", given]);
+        assert_eq!(code, 1, "{said}");
+        assert!(said.contains(complaint), "{said}");
+    }
+    let said = done(dir.path(), &["setaside", &file]);
+    let kept = said.trim().strip_prefix("Set aside: ").unwrap();
+    assert_eq!(std::fs::read(kept).unwrap(), bytes);
+    assert!(!damaged.exists());
+    assert_eq!(orders(&shop).await.len(), 10);
+    assert!(!done(dir.path(), &["status"]).contains("Damaged"));
+    drop(shop);
+    node.kill();
+    let node = Node::start(dir.path(), &[]);
+    let shop = session(&node).await;
+    assert_eq!((orders(&shop).await.len(), hits(&shop).await), (10, 70));
+}

@@ -227,6 +227,48 @@ fn one_damaged_file_is_named_and_never_served() {
     assert_eq!(rows(&node).unwrap(), expected);
 }
 
+/// What `helenus inspect` says of a file.
+fn inspect(path: &Path) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_helenus"));
+    let output = command.arg("inspect").arg(path).output().unwrap();
+    let said = if output.status.success() { output.stdout } else { output.stderr };
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn every_file_of_a_directory_can_be_inspected() {
+    let dir = TempDir::new();
+    filled(dir.path());
+    let node = Node::start(dir.path(), &[]);
+    let mut snapshot = Command::new(env!("CARGO_BIN_EXE_helenus"));
+    snapshot.args(["snapshot", "-t", "kept", "--data-dir"]).arg(dir.path().join("data"));
+    assert!(snapshot.status().unwrap().success());
+    let id = node.id();
+    assert_eq!(node.stop().code(), Some(0));
+    let mut all = Vec::new();
+    files(&dir.path().join("data"), &mut all);
+    assert!(all.len() > 12, "{all:?}");
+    for path in &all {
+        let (code, said) = inspect(path);
+        assert_eq!(code, Some(0), "{}: {said}", path.display());
+        assert!(!said.trim().is_empty(), "{}", path.display());
+    }
+    let data = dir.path().join("data");
+    let says = |name: &str| inspect(&data.join(name)).1;
+    assert_eq!(says("LOCK"), format!("a lock, last held by helenus (pid {id})\n"));
+    assert!(says("engine/LOCK").contains("storage engine"), "{}", says("engine/LOCK"));
+    assert_eq!(says("engine/FORMAT"), "a storage directory of format version 1\n");
+    let current = says("engine/CURRENT");
+    assert!(current.starts_with("in force is manifest-"), "{current}");
+    assert!(says("snapshots/kept/manifest.json").contains("k.t, table"));
+    for (name, damage) in [("engine/FORMAT", "helenus-storage 99\n"), ("engine/CURRENT", "?")] {
+        std::fs::write(data.join(name), damage).unwrap();
+        let (code, said) = inspect(&data.join(name));
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(name), "{said}");
+    }
+}
+
 fn copy_all(from: &Path, to: &Path) {
     let mut all = Vec::new();
     files(from, &mut all);

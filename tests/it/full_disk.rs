@@ -82,6 +82,7 @@ fn a_full_disk_refuses_writes_serves_reads_and_forgets_nothing() {
     assert!(written > 100, "{written}");
     assert_eq!(refusal.kind, ErrorKind::Server, "{refusal:?}");
     let message = refusal.message.to_lowercase();
+    assert!(message.contains("the disk is full: writes are refused until space"), "{refusal:?}");
     assert!(message.contains("no space left") || message.contains("no room"), "{refusal:?}");
     let read = |client: &mut RawClient, key: u32| match client
         .execute(&select, &[BoundValue::Bytes(&key.to_be_bytes())])
@@ -97,7 +98,10 @@ fn a_full_disk_refuses_writes_serves_reads_and_forgets_nothing() {
     // The snapshot that comes before has no room; waiting for it would be waiting for ever.
     match client.query("TRUNCATE k.t") {
         Response::Error(error) => {
-            assert!(error.message.contains("nothing was changed"), "{error:?}");
+            let message = &error.message;
+            assert!(message.contains("nothing was changed"), "{message}");
+            assert!(message.contains("free space"), "{message}");
+            assert!(message.contains("--set snapshot.auto=false"), "{message}");
         }
         other => panic!("{other:?}"),
     }

@@ -145,3 +145,43 @@ fn a_log_that_has_lost_its_end_is_refused_and_left_as_it_is() {
     assert!(open_with(3).is_err());
     assert_eq!(open_with(2).unwrap().1.entries.len(), 2);
 }
+
+const DOCUMENT: &str = include_str!("../../../docs/format/metadata-log.md");
+
+/// The lines of the document's code block of this kind.
+fn block(kind: &str) -> Vec<&'static str> {
+    let opening = format!("```{kind}");
+    let lines = DOCUMENT.lines().skip_while(|line| *line != opening).skip(1);
+    lines.take_while(|line| *line != "```").collect()
+}
+
+/// The bytes of a dump: each line has some, then a bar and what they are.
+fn dump(kind: &str) -> Vec<u8> {
+    let lines = block(kind).into_iter().filter_map(|line| line.split('|').next());
+    let bytes = lines.flat_map(str::split_whitespace);
+    bytes.map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect()
+}
+
+#[test]
+fn the_document_shows_what_is_written_and_read() {
+    let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(1_000_000));
+    let dir = Path::new(DIR);
+    disk.create_dir_all(dir).unwrap();
+    let state = [1, 65, 0, 0, 0, 0, 4, 0, 0, 0];
+    MetadataLog::create_at(disk.clone(), clock.clone(), dir, CLUSTER, 4, &state).unwrap();
+    let (mut log, _) = MetadataLog::open(disk.clone(), clock, dir, CLUSTER, 4).unwrap();
+    log.append(&[1, 1, 1, 2, 2, 1, b'k']).unwrap();
+    let names = ["snapshot-0000000000000004", "log-0000000000000004"];
+    for (kind, name) in ["snapshot", "log"].into_iter().zip(names) {
+        assert_eq!(dump(kind), contents(&disk, name), "{kind}");
+    }
+    let salt = format!("{:08x}", salt_of(&CLUSTER));
+    assert!(DOCUMENT.contains(&format!("so the salt is `{salt}`")), "{salt}");
+    let mut text = Vec::new();
+    let mut line = |line: &str| text.push(line.to_owned());
+    crate::cluster::inspect::metadata(&disk, &dir.join(names[1]), &mut line).unwrap();
+    assert_eq!(block("text"), text);
+    let read = read(disk.as_ref(), &dir.join(names[0])).unwrap();
+    assert_eq!(read.snapshot.as_deref(), Some(&state[..]));
+}

@@ -287,7 +287,9 @@ impl Snapshots {
         });
         taken.map_err(|error| {
             Error::server(format!(
-                "nothing was changed: the snapshot that snapshot.auto asks for failed: {error}"
+                "nothing was changed: the snapshot that snapshot.auto asks for failed: {error}; \
+                 mend that (free space if the disk is full, for instance with `helenus \
+                 clearsnapshot`), or restart the node with --set snapshot.auto=false"
             ))
         })?;
         tracing::info!(snapshot = tag, "rows that are about to go are kept in a snapshot");

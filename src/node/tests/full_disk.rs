@@ -33,6 +33,7 @@ fn a_full_disk_refuses_writes_serves_reads_and_goes_on_when_there_is_room() {
         assert!(written < 1000, "the disk does not get full");
     };
     assert_eq!(*refusal.kind, ErrorKind::Server, "{refusal}");
+    assert!(refusal.message.starts_with("the disk is full: writes are refused"), "{refusal}");
     assert!(refusal.message.contains("no room for another commit log segment"), "{refusal}");
     assert_eq!((row_count(&node, "v"), row_count(&node, "t")), (written as usize, 10));
     // It stays so for as long as it lasts, and the schema does not change either.

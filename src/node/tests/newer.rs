@@ -17,6 +17,9 @@ enum Reader {
     Restore,
 }
 
+/// Makes a file one of a newer version.
+type Newer = fn(Vec<u8>) -> Vec<u8>;
+
 /// A kind of file: what its path begins with and ends with, below the data directory.
 struct Kind {
     begins: &'static str,
@@ -24,7 +27,7 @@ struct Kind {
     read_by: Reader,
     /// Each makes the file one of a newer version in one way, checksums and all. None: the file
     /// has no version of its own, for this reason.
-    newer: Result<&'static [fn(&mut Vec<u8>)], &'static str>,
+    newer: Result<&'static [Newer], &'static str>,
     /// How many versions there are up to the one that can be read.
     known: u32,
 }
@@ -65,7 +68,7 @@ const KINDS: &[Kind] = &[
         begins: "engine/FORMAT",
         ends: "FORMAT",
         read_by: Reader::Start,
-        newer: Ok(&[|bytes| *bytes = b"helenus-storage 99\n".to_vec()]),
+        newer: Ok(&[|_| b"helenus-storage 99\n".to_vec()]),
         known: 1,
     },
     Kind {
@@ -153,16 +156,18 @@ fn seal(bytes: &mut [u8], from: usize, at: usize, salt: u32) {
     bytes[at..at + 4].copy_from_slice(&crc);
 }
 
-fn identity(bytes: &mut Vec<u8>) {
+fn identity(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes[4] = NEWER;
     let body = bytes.len() - 4;
     let crc = crc32(&bytes[..body]).to_le_bytes();
     bytes[body..].copy_from_slice(&crc);
+    bytes
 }
 
-fn metadata_file(bytes: &mut Vec<u8>) {
+fn metadata_file(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes[4] = NEWER;
-    seal(bytes, 0, 32, 0);
+    seal(&mut bytes, 0, 32, 0);
+    bytes
 }
 
 /// The salt of what follows the header of a file of the metadata log.
@@ -171,55 +176,60 @@ fn metadata_salt(bytes: &[u8]) -> u32 {
 }
 
 /// The first entry's own version, or, behind it and a count of one byte, its first change's.
-fn metadata_entry_at(bytes: &mut [u8], within: usize) {
+fn metadata_entry_at(mut bytes: Vec<u8>, within: usize) -> Vec<u8> {
     let (start, payload) = (36, 36 + 1 + 4 + 8 + 8);
     let length = u32::from_le_bytes(bytes[start + 1..start + 5].try_into().unwrap()) as usize;
     bytes[payload + within] = NEWER;
-    let salt = metadata_salt(bytes);
-    seal(bytes, start, payload + length, salt);
+    let salt = metadata_salt(&bytes);
+    seal(&mut bytes, start, payload + length, salt);
+    bytes
 }
 
-fn metadata_entry(bytes: &mut Vec<u8>) {
-    metadata_entry_at(bytes, 0);
+fn metadata_entry(bytes: Vec<u8>) -> Vec<u8> {
+    metadata_entry_at(bytes, 0)
 }
 
-fn metadata_change(bytes: &mut Vec<u8>) {
-    metadata_entry_at(bytes, 2);
+fn metadata_change(bytes: Vec<u8>) -> Vec<u8> {
+    metadata_entry_at(bytes, 2)
 }
 
-fn metadata_state(bytes: &mut Vec<u8>) {
+fn metadata_state(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes[36 + 8] = NEWER;
-    let (end, salt) = (bytes.len() - 4, metadata_salt(bytes));
-    seal(bytes, 36, end, salt);
+    let (end, salt) = (bytes.len() - 4, metadata_salt(&bytes));
+    seal(&mut bytes, 36, end, salt);
+    bytes
 }
 
-fn manifest(bytes: &mut Vec<u8>) {
+fn manifest(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes[8] = NEWER;
     let crc = crc32(&bytes[..24]).to_le_bytes();
     bytes[24..28].copy_from_slice(&crc);
+    bytes
 }
 
-fn segment(bytes: &mut Vec<u8>) {
+fn segment(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes[8] = NEWER;
     let crc = crc32(&bytes[..60]).to_le_bytes();
     bytes[60..64].copy_from_slice(&crc);
+    bytes
 }
 
-fn sstable(bytes: &mut Vec<u8>) {
+fn sstable(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes[8] = NEWER;
     let footer = bytes.len() - 64;
     bytes[footer + 48] = NEWER;
     let crc = crc32(&bytes[footer..footer + 52]).to_le_bytes();
     bytes[footer + 52..footer + 56].copy_from_slice(&crc);
+    bytes
 }
 
-fn snapshot_manifest(bytes: &mut Vec<u8>) {
-    let text = String::from_utf8(bytes.clone()).unwrap();
+fn snapshot_manifest(bytes: Vec<u8>) -> Vec<u8> {
+    let text = String::from_utf8(bytes).unwrap();
     let (_, body) = text.split_once("\"manifest\": ").unwrap();
     let body = body.strip_suffix("}\n").unwrap();
     let body = body.replacen("\"version\": 1", &format!("\"version\": {NEWER}"), 1);
     let crc = crc32(body.as_bytes());
-    *bytes = format!("{{\"crc32\": \"{crc:08x}\", \"manifest\": {body}}}\n").into_bytes();
+    format!("{{\"crc32\": \"{crc:08x}\", \"manifest\": {body}}}\n").into_bytes()
 }
 
 /// What a start, or a restoration of the snapshot, says; none if it is content.
@@ -265,8 +275,7 @@ fn every_kind_of_file_of_a_newer_version_is_refused_by_name() {
             let forked = Lab { disk: lab.disk.fork(1), ..Lab::new() };
             assert_eq!(refusal(&forked, kind.read_by), None, "{name} as it is");
             let forked = Lab { disk: lab.disk.fork(1), ..Lab::new() };
-            let mut changed = bytes.clone();
-            newer(&mut changed);
+            let changed = newer(bytes.clone());
             assert!(changed != bytes);
             overwrite(&forked.disk, &path, &changed);
             let before = files(&forked.disk, Path::new(DIR));
@@ -292,7 +301,10 @@ fn every_kind_of_file_of_a_newer_version_is_refused_by_name() {
             }
         }
     }
+    let document = include_str!("../../../docs/format/data-directory.md");
     for (kind, count) in KINDS.iter().zip(seen) {
+        let shown = kind.begins.replace("/kept/k/", "/kept/<keyspace>/").replace("kept", "<tag>");
+        assert!(document.contains(&format!("`{shown}")), "no row for {shown} in the document");
         assert!(count > 0, "no file {}*{} in the directory", kind.begins, kind.ends);
         if let Err(why) = kind.newer {
             assert!(!why.is_empty());
