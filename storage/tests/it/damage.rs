@@ -425,3 +425,24 @@ fn a_table_whose_whole_directory_is_missing_is_refused() {
     let error = db.open().unwrap_err();
     assert!(error.to_string().contains("tables/00000001"), "{error}");
 }
+
+/// What a manifest of yesterday would have named may be all that is left of a table's rows.
+#[test]
+fn leftovers_stay_in_a_table_that_misses_a_file() {
+    let (mut db, low, _) = halves();
+    let leftover = bytes_of(&db.disk, &low);
+    db.compact().unwrap();
+    let merged = sstables(&db).pop().unwrap();
+    db.close().unwrap();
+    overwrite(&db.disk, &low, &leftover);
+    let whole = bytes_of(&db.disk, &merged);
+    db.disk.remove(&merged).unwrap();
+    db.open().unwrap();
+    assert_eq!(db.engine().damages().len(), 1);
+    assert!(db.disk.exists(&low).unwrap());
+    db.close().unwrap();
+    overwrite(&db.disk, &merged, &whole);
+    db.open().unwrap();
+    assert!(!db.disk.exists(&low).unwrap(), "a leftover of a whole table goes");
+    assert_eq!(rows(&db, &all(&db)).unwrap(), 40);
+}
