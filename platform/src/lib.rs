@@ -7,6 +7,7 @@ pub mod clock;
 pub mod codec;
 pub mod disk;
 pub mod fork;
+pub mod murmur3;
 pub mod net;
 pub mod pool;
 pub mod random;

@@ -4,3 +4,4 @@ pub mod identity;
 pub mod inspect;
 pub mod metadata;
 pub mod metadata_log;
+pub mod ring;

@@ -38,6 +38,7 @@ use helenus_storage::{Engine, JobKind};
 
 use crate::cluster::identity::{Identity, IdentityError, IdentityFile};
 use crate::cluster::metadata::Metadata;
+use crate::cluster::ring::{Member, Ring};
 use crate::config::Config;
 use crate::coordinator::Timestamps;
 use crate::query::Services;
@@ -106,6 +107,16 @@ struct Shared {
     lock: Mutex<Option<Box<dyn DiskLock>>>,
 }
 
+/// The ring of the node with this identity, which has no others.
+fn ring_of(config: &Config, identity: &Identity) -> Ring {
+    Ring::alone(Member {
+        host_id: identity.host_id,
+        data_center: config.data_center.clone(),
+        rack: config.rack.clone(),
+        tokens: identity.tokens.clone(),
+    })
+}
+
 impl std::fmt::Debug for Node {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Node").field("dir", &self.shared.dir).finish()
@@ -164,6 +175,12 @@ impl Node {
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.shared.identity.get()
+    }
+
+    /// The ring as this node knows it.
+    #[must_use]
+    pub fn ring(&self) -> Ring {
+        ring_of(self.config(), &self.identity())
     }
 
     /// Whether [`Self::close`] has begun.

@@ -14,8 +14,10 @@ use helenus_platform::pool::Pool;
 use helenus_storage::Engine;
 use helenus_storage::model::PartitionKey;
 
+use super::ring_of;
 use super::statements::StatementCache;
 use crate::cluster::identity::{Identity, IdentityFile};
+use crate::cluster::ring::TokenRange;
 use crate::config::Config;
 use crate::error::Result;
 use crate::query::source::{ViewRow, Views};
@@ -131,19 +133,15 @@ impl LiveViews {
 
     /// Each token range of the node with an even share of every table's partitions.
     fn size_estimates(&self, schema: &Schema, range_type: Option<&str>) -> Vec<Vec<Cell>> {
-        let mut tokens = self.identity().tokens;
-        tokens.sort_unstable();
-        let Some(last) = tokens.last().copied() else { return Vec::new() };
-        let ends = tokens.iter().copied();
-        let starts = std::iter::once(last).chain(ends.clone());
-        let ranges: Vec<(i64, i64)> = starts.zip(ends).collect();
+        let ring = ring_of(&self.config, &self.identity());
+        let ranges: Vec<TokenRange> = ring.ranges().collect();
         let mut rows = Vec::new();
         let stored = schema.tables().values().filter(|table| table.source == TableSource::Stored);
         for table in stored {
             let Some(stats) = self.engine.table_stats(table.id) else { continue };
             let mean = stats.sstable_bytes.checked_div(stats.partitions).unwrap_or(0);
-            let share = stats.partitions / ranges.len() as u64;
-            for (start, end) in &ranges {
+            let share = stats.partitions.checked_div(ranges.len() as u64).unwrap_or(0);
+            for TokenRange { start, end, .. } in &ranges {
                 let mut row = vec![text(&table.keyspace), text(&table.name)];
                 row.extend(range_type.map(text));
                 row.extend([text(start.to_string()), text(end.to_string())]);

@@ -186,6 +186,11 @@ async fn a_drained_node_has_everything_in_sstables_and_says_why_it_refuses() {
     assert_eq!(figures[0]["sstable_count"], 0);
     assert_eq!(figures[0]["local_write_count"], 20);
     assert!(figures[0]["memtable_data_size"].as_u64().unwrap() > 0);
+    let ring = done(dir.path(), &["ring", "shop"]);
+    assert_eq!(ring.matches("127.0.0.1  rack1  Up      Normal").count(), 16, "{ring}");
+    assert_eq!(ring.matches("  100.00%  ").count(), 16, "{ring}");
+    let (code, _, complaint) = helenus(dir.path(), &["ring", "nowhere"]);
+    assert_eq!((code, complaint.contains("[nowhere] does not exist")), (1, true), "{complaint}");
     done(dir.path(), &["drain"]);
     let figures = done(dir.path(), &["tablestats", "shop.orders"]);
     assert!(figures.contains("\t\tSSTable count: 1\n"), "{figures}");

@@ -23,7 +23,6 @@ mod fixed;
 pub mod frames;
 pub mod functions;
 pub mod key;
-pub mod murmur3;
 pub mod names;
 pub mod normalize;
 pub mod order;

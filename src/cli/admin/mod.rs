@@ -25,6 +25,16 @@ pub(super) enum Operate {
         after_help = "Examples:\n  helenus status\n  helenus status --json | jq '.[].status'"
     )]
     Status(Node),
+    /// Show the tokens of all nodes in their order
+    #[command(after_help = "Owns is the part of the ring that is the node's, or with a keyspace \
+                            the part of its rows that the node has a replica of.\n\n\
+                            Examples:\n  helenus ring\n  helenus ring shop")]
+    Ring {
+        #[command(flatten)]
+        node: Node,
+        /// Count the replicas of this keyspace
+        keyspace: Option<String>,
+    },
     /// Show what there is to know of the node
     #[command(after_help = "Examples:\n  helenus info\n  helenus info --tokens")]
     Info {
@@ -142,6 +152,7 @@ type Show = fn(&mut dyn Write, Value) -> io::Result<()>;
 pub(super) fn run(operate: Operate) -> Result<(), String> {
     let (node, command, show): (Node, Command, Show) = match operate {
         Operate::Status(node) => (node, Command::Status, show::status),
+        Operate::Ring { node, keyspace } => (node, Command::Ring { keyspace }, show::ring),
         Operate::Info { node, tokens: false } => (node, Command::Info, show::info),
         Operate::Info { node, tokens: true } => (node, Command::Info, show::info_with_tokens),
         Operate::Flush(tables) => {

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::node::ListedSnapshot;
-use crate::node::admin::{DamagedSsTable, NodeInfo, NodeStatus, TableFigures};
+use crate::node::admin::{DamagedSsTable, NodeInfo, NodeStatus, RingToken, TableFigures};
 
 type Out<'a> = &'a mut dyn Write;
 
@@ -80,6 +80,32 @@ pub(super) fn status(out: Out<'_>, value: Value) -> io::Result<()> {
         0 => Ok(()),
         count => writeln!(out, "\nDamaged SSTables: {count} (`helenus info` names them)"),
     }
+}
+
+pub(super) fn ring(out: Out<'_>, value: Value) -> io::Result<()> {
+    let tokens: Vec<RingToken> = parse(value)?;
+    let mut datacenters: Vec<&str> = tokens.iter().map(|one| one.datacenter.as_str()).collect();
+    datacenters.sort_unstable();
+    datacenters.dedup();
+    for datacenter in datacenters {
+        let title = format!("Datacenter: {datacenter}");
+        writeln!(out, "{title}\n{}", "=".repeat(title.chars().count()))?;
+        let head = ["Address", "Rack", "Status", "State", "Load", "Owns", "Token"];
+        let mut rows = vec![head.map(str::to_string).to_vec()];
+        for one in tokens.iter().filter(|one| one.datacenter == datacenter) {
+            rows.push(vec![
+                one.address.clone(),
+                one.rack.clone(),
+                one.status.clone(),
+                one.state.clone(),
+                size(one.load),
+                format!("{:.2}%", one.owns),
+                one.token.to_string(),
+            ]);
+        }
+        table(out, &rows)?;
+    }
+    Ok(())
 }
 
 pub(super) fn info(out: Out<'_>, value: Value) -> io::Result<()> {

@@ -8,6 +8,7 @@ use helenus_storage::model::{LogPosition, TableId};
 use serde_json::{Value, json};
 
 use super::protocol::{Command, Scope};
+use crate::cluster::ring::Strategy;
 use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::node::background::wait;
@@ -72,6 +73,16 @@ impl Node {
         let schema = self.metadata().schema();
         match command {
             Command::Status => json(vec![self.status()]),
+            Command::Ring { keyspace } => {
+                let strategy = match keyspace {
+                    None => None,
+                    Some(name) => {
+                        let found = schema.keyspace(&name).ok_or_else(|| no_keyspace(&name))?;
+                        Some(Strategy::parse(&found.options.replication)?)
+                    }
+                };
+                json(self.ring_tokens(strategy.as_ref()))
+            }
             Command::Info => json(self.info()),
             Command::Flush(scope) => {
                 for table in scoped(&schema, &scope)? {

@@ -7,6 +7,7 @@ use helenus_storage::model::LogPosition;
 use serde::{Deserialize, Serialize};
 
 use crate::RELEASE_VERSION;
+use crate::cluster::ring::{ReplicaMap, Strategy, TokenRange};
 use crate::error::Result;
 use crate::node::Node;
 use crate::schema::Table;
@@ -33,6 +34,27 @@ pub struct NodeStatus {
     /// SSTables of which something is known to be damaged; [`NodeInfo`] names them.
     #[serde(default)]
     pub damaged_sstables: usize,
+}
+
+/// One token of the ring (`nodetool ring`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RingToken {
+    /// Its owner's data centre.
+    pub datacenter: String,
+    /// Where clients connect to its owner.
+    pub address: String,
+    /// Its owner's rack.
+    pub rack: String,
+    /// `Up` or `Down`.
+    pub status: String,
+    /// `Normal` or `Drained`.
+    pub state: String,
+    /// Bytes of its owner's SSTables.
+    pub load: u64,
+    /// The share that its owner has of the ring, or of a keyspace's replicas, in percent.
+    pub owns: f64,
+    /// The token; the range that ends with it is its owner's.
+    pub token: i64,
 }
 
 /// A node (`nodetool info`).
@@ -133,11 +155,36 @@ impl Node {
             address: config.listen_address.to_string(),
             load: self.load(),
             tokens: identity.tokens.len(),
-            owns: 100.0,
+            owns: self.ring().owned_shares().first().map_or(0.0, |share| share * 100.0),
             host_id: print_uuid(&identity.host_id),
             rack: config.rack.clone(),
             damaged_sstables: self.engine().damages().len(),
         }
+    }
+
+    /// All tokens in their order, with what their owners have of the ring, or of the replicas that
+    /// `strategy` places.
+    pub(super) fn ring_tokens(&self, strategy: Option<&Strategy>) -> Vec<RingToken> {
+        let ring = Arc::new(self.ring());
+        let node = self.status();
+        let local = ring.index_of(&self.identity().host_id);
+        let shares = match strategy {
+            None => ring.owned_shares(),
+            Some(strategy) => ReplicaMap::new(ring.clone(), strategy, local).shares(),
+        };
+        let owns = shares.first().map_or(0.0, |share| share * 100.0);
+        let state = if self.engine().is_drained() { "Drained" } else { "Normal" };
+        let token = |range: TokenRange| RingToken {
+            datacenter: node.datacenter.clone(),
+            address: node.address.clone(),
+            rack: node.rack.clone(),
+            status: "Up".to_string(),
+            state: state.to_string(),
+            load: node.load,
+            owns,
+            token: range.end,
+        };
+        ring.ranges().map(token).collect()
     }
 
     pub(super) fn info(&self) -> NodeInfo {

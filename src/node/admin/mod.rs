@@ -21,7 +21,7 @@ use helenus_platform::net::{Listener, Stream, accept_until, write_all};
 use helenus_platform::stop::Stop;
 
 use super::Node;
-pub use figures::{DamagedSsTable, NodeInfo, NodeStatus, TableFigures};
+pub use figures::{DamagedSsTable, NodeInfo, NodeStatus, RingToken, TableFigures};
 use protocol::{REQUEST_BYTES_MAX, Request, Response, VERSION};
 
 /// How long a client may take to say what it wants.

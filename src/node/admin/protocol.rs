@@ -42,6 +42,11 @@ pub struct Request {
 pub enum Command {
     /// The node among the cluster's; answers a list of [`super::NodeStatus`].
     Status,
+    /// The tokens of all nodes; answers a list of [`super::RingToken`].
+    Ring {
+        /// What is owned counts the replicas of this keyspace; none: whose the tokens are.
+        keyspace: Option<String>,
+    },
     /// The node; answers [`super::NodeInfo`].
     Info,
     /// Writes memtables to SSTables, and waits for it.

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::cluster::ring::{PACKAGE, StrategyError, replication_factor};
 use crate::error::{Error, Result};
 use crate::query::guardrails::definition::DefinitionGuard;
 
 use super::DdlContext;
 
-const PACKAGE: &str = "org.apache.cassandra.locator.";
 const SIMPLE: &str = "SimpleStrategy";
 const TOPOLOGY: &str = "NetworkTopologyStrategy";
+const EVERYWHERE: &str = "EverywhereStrategy";
 const LOCAL: &str = "LocalStrategy";
 const FACTOR: &str = "replication_factor";
 
@@ -23,9 +24,7 @@ pub(super) fn normalize(
     guard: &mut DefinitionGuard<'_>,
 ) -> Result<BTreeMap<String, String>> {
     let mut options = given.clone();
-    let class = options
-        .remove("class")
-        .ok_or_else(|| Error::config("Missing replication strategy class"))?;
+    let class = options.remove("class").ok_or(StrategyError::NoClass)?;
     let short = class.strip_prefix(PACKAGE).unwrap_or(&class).to_owned();
     match short.as_str() {
         SIMPLE => {
@@ -33,6 +32,7 @@ pub(super) fn normalize(
             simple(context, keyspace, &options, guard)?;
         }
         TOPOLOGY => options = topology(context, keyspace, options, previous, guard)?,
+        EVERYWHERE => check_known(&options, &[], EVERYWHERE, keyspace)?,
         LOCAL => {
             return Err(Error::invalid(
                 "Unable to use given strategy class: LocalStrategy is reserved for internal use.",
@@ -40,9 +40,7 @@ pub(super) fn normalize(
         }
         _ => {
             let name = if class.contains('.') { class } else { format!("{PACKAGE}{class}") };
-            return Err(Error::config(format!(
-                "Unable to find replication strategy class '{name}'"
-            )));
+            return Err(StrategyError::Unknown(name).into());
         }
     }
     options.insert("class".to_owned(), format!("{PACKAGE}{short}"));
@@ -56,7 +54,7 @@ fn simple(
     guard: &mut DefinitionGuard<'_>,
 ) -> Result<()> {
     let Some(text) = options.get(FACTOR) else {
-        return Err(Error::config("SimpleStrategy requires a replication_factor strategy option."));
+        return Err(StrategyError::NoFactor.into());
     };
     check_known(options, &[FACTOR], SIMPLE, keyspace)?;
     let factor = replication_factor(text)?;
@@ -120,16 +118,8 @@ fn check_known(
     }
 }
 
-fn replication_factor(text: &str) -> Result<usize> {
-    if text.contains('/') {
-        return Err(Error::config(
-            "Transient replication is disabled. Enable in cassandra.yaml to use.",
-        ));
-    }
-    match text.parse::<i32>() {
-        Ok(factor) => usize::try_from(factor).map_err(|_| {
-            Error::config(format!("Replication factor must be non-negative; found {factor}"))
-        }),
-        Err(_) => Err(Error::config(format!("Replication factor must be numeric; found {text}"))),
+impl From<StrategyError> for Error {
+    fn from(error: StrategyError) -> Self {
+        Error::config(error.to_string())
     }
 }

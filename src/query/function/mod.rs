@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use cql_lite::types::error::ValueErrorKind;
 use cql_lite::types::functions::{self, Argument, ArgumentKind, ScalarFunction, time};
-use cql_lite::types::{CqlType, murmur3, partition_key};
+use cql_lite::types::{CqlType, partition_key};
 use helenus_platform::codec::Put;
+use helenus_platform::murmur3;
 use helenus_platform::random::Random;
 
 use crate::error::{Error, ErrorKind, Result};

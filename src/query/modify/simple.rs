@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use cql_lite::types::key::clustering::{KeyColumn, ROW, spelling};
 use cql_lite::types::key::{encode_component, needs_spelling};
-use cql_lite::types::murmur3;
 use cql_lite::types::partition_key::{self, PARTITION_KEY_BYTES_MAX, PartitionKeyError};
+use helenus_platform::murmur3;
 use helenus_storage::model::{
     Cell, KeyspaceId, Liveness, MutationBuilder, PartitionKeyRef, RowBuilder, Token,
 };

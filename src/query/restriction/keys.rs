@@ -1,8 +1,9 @@
 //! From restrictions on the partition key to the partitions that a command reads or writes.
 
 use cql_lite::types::order::compare;
-use cql_lite::types::{murmur3, partition_key};
+use cql_lite::types::partition_key;
 use helenus_platform::codec::Reader;
+use helenus_platform::murmur3;
 use helenus_storage::model::{PartitionBound, PartitionKey, Slice, Token};
 
 use crate::error::{Error, Result};

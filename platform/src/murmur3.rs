@@ -1,11 +1,12 @@
-//! Cassandra's `Murmur3Partitioner`: from the bytes of a partition key to its token.
+//! The hash of Cassandra's `Murmur3Partitioner`, which drivers compute too: it says where on the
+//! ring the bytes of a partition key belong.
 //!
-//! The hash is MurmurHash3 x64/128 with seed 0, of which the first half is the token, with one
+//! It is MurmurHash3 x64/128 with seed 0, of which the first half is the token, with one
 //! difference: the last 0 to 15 bytes, those behind the last whole block of 16, are taken as
 //! *signed* bytes, as Java has them. The smallest `i64` is not a token of any key, because it
 //! stands for the beginning of the ring; a hash with that value becomes `i64::MAX`.
 
-use helenus_platform::codec::Reader;
+use crate::codec::Reader;
 
 const C1: u64 = 0x87c3_7b91_1142_53d5;
 const C2: u64 = 0x4cf5_ad43_2745_937f;
