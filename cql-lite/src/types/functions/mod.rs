@@ -11,6 +11,7 @@ mod cast;
 mod collections;
 mod floor;
 mod json;
+mod masks;
 mod math;
 pub(super) mod number;
 mod resolve;

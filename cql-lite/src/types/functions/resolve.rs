@@ -1,6 +1,6 @@
 //! Which function a call means, by its name and what is known of its arguments.
 
-use super::{ScalarFunction, blobs, collections, floor, json, math, time, vectors};
+use super::{ScalarFunction, blobs, collections, floor, json, masks, math, time, vectors};
 use crate::ast::LiteralKind;
 use crate::types::CqlType;
 use crate::types::error::{Result, ValueError};
@@ -51,8 +51,13 @@ impl Argument {
         }
     }
 
+    /// Whether the argument can be a value of this type.
+    pub(super) fn fits(&self, parameter: &CqlType) -> bool {
+        self.fit(parameter) != Fit::Not
+    }
+
     /// The type that the argument has if nothing else says which.
-    fn own_type(&self) -> Option<CqlType> {
+    pub(super) fn own_type(&self) -> Option<CqlType> {
         match &self.kind {
             ArgumentKind::Typed(ty) => Some(ty.clone()),
             ArgumentKind::Constant(kind) => Some(exact_type(*kind, &self.text)),
@@ -89,6 +94,7 @@ pub fn resolve(
             };
             return Ok(Some(json::from_json_function(name, ty)));
         }
+        _ if name.starts_with("mask_") => return masks::resolve(name, arguments),
         _ if name.starts_with("similarity_") => return resolve_similarity(name, arguments),
         _ => {}
     }
@@ -112,7 +118,7 @@ fn exactly<'a, const N: usize>(name: &str, arguments: &'a [Argument]) -> Result<
     })
 }
 
-fn known_type(name: &str, argument: &Argument) -> Result<CqlType> {
+pub(super) fn known_type(name: &str, argument: &Argument) -> Result<CqlType> {
     argument.own_type().ok_or_else(|| {
         let text = &argument.text;
         ValueError::invalid(format!(
