@@ -31,6 +31,12 @@ pub enum DurabilityMode {
     Batch,
 }
 
+/// What every open connection may hold at any time: `limits.bytes_in_flight` has room for it.
+pub const CONNECTION_BYTES: usize = 16 << 10;
+
+/// What the largest frame needs beside its body: its header, a segment's, and a read's room.
+const FRAME_MARGIN_BYTES: usize = 1 << 20;
+
 /// Everything that can be configured, with working defaults.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the table of keys below says what each one means")]
@@ -53,9 +59,17 @@ pub struct Config {
     pub memtable_total_bytes: usize,
     pub block_cache_bytes: usize,
     pub frame_bytes_max: usize,
+    pub statement_bytes_max: usize,
+    pub page_bytes_max: usize,
+    pub result_bytes_max: usize,
     pub connections_max: usize,
+    pub connections_per_address_max: usize,
+    pub bytes_in_flight_max: usize,
+    pub connection_bytes_in_flight_max: usize,
+    pub requests_max: usize,
     pub connection_requests_max: usize,
     pub startup_timeout: Duration,
+    pub stall_timeout: Duration,
     pub prepared_statements_bytes: usize,
     pub fetch_threads: usize,
     pub auto_snapshot: bool,
@@ -85,9 +99,17 @@ impl Default for Config {
             memtable_total_bytes: 256 << 20,
             block_cache_bytes: 128 << 20,
             frame_bytes_max: 16 << 20,
+            statement_bytes_max: 16 << 20,
+            page_bytes_max: 1 << 20,
+            result_bytes_max: 64 << 20,
             connections_max: 16_384,
+            connections_per_address_max: 0,
+            bytes_in_flight_max: 512 << 20,
+            connection_bytes_in_flight_max: 32 << 20,
+            requests_max: 16_384,
             connection_requests_max: 1024,
             startup_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(30),
             prepared_statements_bytes: 16 << 20,
             fetch_threads: 4,
             auto_snapshot: true,
@@ -121,12 +143,30 @@ impl Config {
     /// # Errors
     /// Names both keys.
     pub fn check(&self) -> Result<(), String> {
+        let shown = |name: &str| {
+            let key = keys().find(|key| key.name == name);
+            format!("{name} ({})", key.map(|key| key.show(self)).unwrap_or_default())
+        };
         if self.memtable_flush_bytes > self.memtable_total_bytes {
-            let shown = |name| keys().find(|key| key.name == name).map(|key| key.show(self));
+            let [less, more] = ["memtable.flush_bytes", "memtable.total_bytes"].map(shown);
+            return Err(format!("{less} is more than {more}"));
+        }
+        let own = self.connections_max.saturating_mul(CONNECTION_BYTES);
+        // A frame needs a little more than its body.
+        let frame = self.frame_bytes_max.saturating_add(FRAME_MARGIN_BYTES);
+        let least = own.saturating_add(frame.max(self.connection_bytes_in_flight_max));
+        if self.bytes_in_flight_max < least {
+            let [figure, connections, frame, connection] = [
+                "limits.bytes_in_flight",
+                "limits.connections",
+                "limits.frame_bytes",
+                "limits.bytes_in_flight_per_connection",
+            ]
+            .map(shown);
+            let least = units::show_size(least as u64);
             return Err(format!(
-                "memtable.flush_bytes ({}) is more than memtable.total_bytes ({})",
-                shown("memtable.flush_bytes").unwrap_or_default(),
-                shown("memtable.total_bytes").unwrap_or_default()
+                "{figure} is less than {least}: 16KiB for each of {connections}, and room for \
+                 {frame} and for {connection}"
             ));
         }
         guardrail_key::check(&self.guardrails)
@@ -191,6 +231,20 @@ mod tests {
         assert!(error.ends_with("the nearest is 'memtable.flush_bytes'"), "{error}");
         config.set_option("memtable.total_bytes=1MiB").unwrap();
         assert!(config.check().unwrap_err().contains("(32MiB) is more than"));
+        config.set_option("memtable.flush_bytes=1MiB").unwrap();
+        config.check().unwrap();
+        config.set_option("limits.frame_bytes=200MiB").unwrap();
+        config.check().unwrap();
+        config.set_option("limits.frame_bytes=256MiB").unwrap();
+        assert_eq!(
+            config.check().unwrap_err(),
+            "limits.bytes_in_flight (512MiB) is less than 513MiB: 16KiB for each of \
+             limits.connections (16384), and room for limits.frame_bytes (256MiB) and for \
+             limits.bytes_in_flight_per_connection (32MiB)"
+        );
+        config.set_option("limits.frame_bytes=16MiB").unwrap();
+        config.set_option("limits.connections=100_000").unwrap();
+        assert!(config.check().unwrap_err().contains("limits.connections (100000)"));
         let variables = [("HELENUS_CACHE_BLOCK_BYTES", "77"), ("PATH", "x")];
         let variables = variables.map(|(k, v)| (k.to_string(), v.to_string()));
         config.set_environment(variables.into_iter()).unwrap();

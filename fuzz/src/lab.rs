@@ -123,8 +123,13 @@ impl Lab {
         };
         let mut frame = BytesMut::new();
         let mut budget = TurnBudget { units: 4_000 };
-        let mut context =
-            RequestContext { client: &client, stream: 0, tracing: false, budget: &mut budget };
+        let mut context = RequestContext {
+            client: &client,
+            stream: 0,
+            tracing: false,
+            budget: &mut budget,
+            memory: None,
+        };
         let mut writer = ResponseWriter::new(&mut frame, VERSION, 0);
         let pending = match call(self.node(), &mut context, &mut writer) {
             Handled::Answered { .. } => {

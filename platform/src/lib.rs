@@ -9,6 +9,7 @@ pub mod disk;
 pub mod fork;
 pub mod murmur3;
 pub mod net;
+pub mod open_files;
 pub mod pool;
 pub mod random;
 pub mod runtime;

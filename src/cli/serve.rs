@@ -7,6 +7,7 @@ use std::sync::Arc;
 use helenus_platform::clock::RealClock;
 use helenus_platform::disk::RealDisk;
 use helenus_platform::net::{TokioNetwork, bind_local};
+use helenus_platform::open_files::raise_open_files_max;
 use helenus_platform::random::RealRandom;
 use helenus_platform::runtime::{TokioRuntime, stop_requested};
 
@@ -20,6 +21,7 @@ use crate::node::{Node, World};
 /// Say why the node cannot serve, or could not stop cleanly.
 pub(super) fn run(config: &Config) -> Result<(), String> {
     start_logging();
+    check_open_files(config);
     let threads = match config.worker_threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -64,6 +66,22 @@ pub(super) fn run(config: &Config) -> Result<(), String> {
     });
     runtime.join_workers();
     done
+}
+
+/// What the node opens beside sockets: SSTables above all.
+const FILES_BESIDE_SOCKETS: u64 = 1024;
+
+/// Raises the limit of open files, and warns if it is still too low for what is configured.
+fn check_open_files(config: &Config) {
+    let needed = config.connections_max as u64 + FILES_BESIDE_SOCKETS;
+    if let Some(open_files_max) = raise_open_files_max().filter(|max| *max < needed) {
+        tracing::warn!(
+            open_files_max,
+            needed,
+            "the system allows fewer open files than limits.connections needs: raise it \
+             (LimitNOFILE of systemd, ulimit -n), or lower limits.connections"
+        );
+    }
 }
 
 fn announce(address: &str, config: &Config) {

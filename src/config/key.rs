@@ -346,22 +346,84 @@ const NODE: &[Key] = &[
         frame_bytes_max,
         64 * KIB,
         256 * MIB,
-        "Largest request; a larger one is answered with an error."
+        "Largest request (Cassandra's native_transport_max_frame_size); a larger one is answered \
+         with an error."
+    ),
+    size!(
+        "limits.statement_bytes",
+        statement_bytes_max,
+        KIB,
+        256 * MIB,
+        "Longest text of a statement, without its bound values; a longer one is answered with an \
+         error."
+    ),
+    size!(
+        "limits.page_bytes",
+        page_bytes_max,
+        4 * KIB,
+        128 * MIB,
+        "Size at which a page ends, although the client asked for more rows; the last row may \
+         exceed it."
+    ),
+    size!(
+        "limits.result_bytes",
+        result_bytes_max,
+        64 * KIB,
+        128 * MIB,
+        "Largest result of a query that does not ask for pages; a larger one is answered with an \
+         error."
     ),
     number!(
         "limits.connections",
         connections_max,
         1,
         1 << 20,
-        "Connections of clients at once; further ones are closed."
+        "Connections of clients at once (native_transport_max_concurrent_connections); further \
+         ones are closed."
+    ),
+    number!(
+        "limits.connections_per_address",
+        connections_per_address_max,
+        0,
+        1 << 20,
+        "Connections from one IP address at once \
+         (native_transport_max_concurrent_connections_per_ip); further ones are closed. 0 is as \
+         many as limits.connections allows."
+    ),
+    size!(
+        "limits.bytes_in_flight",
+        bytes_in_flight_max,
+        MIB,
+        TIB,
+        "Memory for all connections together: requests being read, unread answers, answers that \
+         wait for the log or are being written. 16 KiB of it are set aside for each of \
+         limits.connections, so that light clients go on; others share the rest. Past it, a \
+         client waits, or gets OVERLOADED if its STARTUP said THROW_ON_OVERLOAD, or if the \
+         answer cannot be kept. (native_transport_max_request_data_in_flight counts less.)"
+    ),
+    size!(
+        "limits.bytes_in_flight_per_connection",
+        connection_bytes_in_flight_max,
+        MIB,
+        GIB,
+        "Memory for the answers of one connection; past it, it waits or gets OVERLOADED. A client \
+         that leaves 1 MiB of answers unread, or 4 MiB waiting for the log, waits before that."
+    ),
+    number!(
+        "limits.requests",
+        requests_max,
+        1,
+        1 << 20,
+        "Requests of all connections under way at once that wait for the disk, a worker or a \
+         lock; past it, a connection has one of them at a time, or gets OVERLOADED."
     ),
     number!(
         "limits.requests_per_connection",
         connection_requests_max,
         1,
         32_768,
-        "Requests of one connection under way at once; then it is not read on until one is \
-         answered."
+        "Such requests of one connection at once; then it is not read on until one is answered, \
+         or gets OVERLOADED."
     ),
     time!(
         "limits.startup_timeout",
@@ -369,6 +431,14 @@ const NODE: &[Key] = &[
         Duration::from_millis(100),
         HOUR,
         "Time that a client has from connecting to its STARTUP; then it is disconnected."
+    ),
+    time!(
+        "limits.stall_timeout",
+        stall_timeout,
+        Duration::from_secs(1),
+        HOUR,
+        "While limits.bytes_in_flight is used up, a client that reads no answer and finishes no \
+         request for so long, and holds more than its own 16 KiB, is disconnected."
     ),
     number!(
         "disk.fetch_threads",

@@ -16,7 +16,7 @@ use super::Node;
 use super::statements::StatementCache;
 use crate::error::{Error, Result};
 use crate::query::{Ask, Execution, Prepared, Step, prepare as prepare_statement};
-use crate::server::{Answer, Handled, Handler, Position, RequestContext};
+use crate::server::{Answer, Handled, Handler, Position, RequestContext, Reserved, overloaded};
 use crate::telemetry::Trace;
 
 /// Work that a request does on a worker of the pool before it looks around.
@@ -207,7 +207,15 @@ impl Node {
                 Handled::Answered { hold_until: hold.map(|position| position.0) }
             }
             Ok(step) => {
-                let waiting = Waiting { node: self.clone(), execution, response: out.detach() };
+                let mut reserved = context.memory.map(|memory| memory.reserve());
+                let written = out.body_bytes();
+                if reserved.as_mut().is_some_and(|reserved| !reserved.cover(written)) {
+                    // Only rows can be too many, so nothing has been written to the database.
+                    out.error(&overloaded());
+                    return Handled::NOW;
+                }
+                let response = out.detach();
+                let waiting = Waiting { node: self.clone(), execution, response, reserved };
                 Handled::Pending(Box::pin(waiting.go_on(step)))
             }
             Err(error) => {
@@ -270,6 +278,8 @@ struct Waiting {
     node: Node,
     execution: Execution,
     response: DetachedResponse,
+    /// The memory of the response.
+    reserved: Option<Reserved>,
 }
 
 impl Waiting {
@@ -278,7 +288,8 @@ impl Waiting {
         loop {
             step = match step {
                 Step::Done { hold } => {
-                    return Answer::new(self.response, hold.map(|position| position.0));
+                    let answer = Answer::new(self.response, hold.map(|position| position.0));
+                    return Answer { reserved: self.reserved, ..answer };
                 }
                 Step::Lock(guard) => {
                     self.execution.note(|| "Waiting for the lock of a partition".to_owned());
@@ -293,6 +304,10 @@ impl Waiting {
                     match done {
                         Ok((waiting, Ok(step))) => {
                             self = waiting;
+                            if !self.has_memory() {
+                                let response = DetachedResponse::new(version, stream);
+                                return refused(response, &overloaded());
+                            }
                             step
                         }
                         Ok((waiting, Err(error))) => {
@@ -339,6 +354,13 @@ impl Waiting {
         let mut budget = Budget::new(POOL_STEP_UNITS);
         let execution = &mut self.execution;
         self.response.with(|out| execution.step(services, out, &mut budget))
+    }
+
+    /// Whether the node has memory for the answer as far as it is written. Only rows can be too
+    /// many, never the answer of a write.
+    fn has_memory(&mut self) -> bool {
+        let Some(reserved) = &mut self.reserved else { return true };
+        reserved.cover(self.response.with(|out| out.body_bytes()))
     }
 
     fn refuse(self, error: Error) -> Answer {

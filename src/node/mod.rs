@@ -43,7 +43,7 @@ use crate::config::Config;
 use crate::coordinator::Timestamps;
 use crate::query::Services;
 use crate::server::{Clients, EventHub};
-use crate::telemetry::Traces;
+use crate::telemetry::{LineLimiter, Traces};
 
 use snapshots::Snapshots;
 use statements::StatementCache;
@@ -90,8 +90,8 @@ struct Shared {
     statements: Arc<StatementCache>,
     clients: Arc<Clients>,
     snapshots: Arc<Snapshots>,
-    slow_lines: slow::Limiter,
-    failure_lines: slow::Limiter,
+    slow_lines: LineLimiter,
+    failure_lines: LineLimiter,
     pool: Arc<Pool>,
     events: Arc<EventHub>,
     traces: Arc<Traces>,

@@ -15,7 +15,6 @@ use helenus_storage::model::counter::CounterId;
 use helenus_storage::{Durability, Engine, ErrorKind, Options, Place};
 
 use super::applier::{EngineApplier, engine_tables};
-use super::slow::Limiter;
 use super::snapshots::Snapshots;
 use super::statements::StatementCache;
 use super::views::LiveViews;
@@ -27,7 +26,7 @@ use crate::config::{Config, DurabilityMode};
 use crate::coordinator::{PartitionLocks, Timestamps};
 use crate::query::{Guardrails, Services};
 use crate::server::{Clients, EventHub};
-use crate::telemetry::Traces;
+use crate::telemetry::{LineLimiter, Traces};
 
 /// Names that an interrupted founding may leave behind.
 const FOUNDING: &[&str] = &["LOCK", "IDENTITY.tmp", "metadata"];
@@ -237,8 +236,8 @@ impl Node {
                 dir,
                 opened_at,
                 snapshots,
-                slow_lines: Limiter::default(),
-                failure_lines: Limiter::default(),
+                slow_lines: LineLimiter::default(),
+                failure_lines: LineLimiter::default(),
                 pool,
                 events: EventHub::new(),
                 traces,
@@ -277,6 +276,8 @@ fn services(
         datacenters: BTreeMap::from([(views.config.data_center.clone(), 1)]),
         guardrails: Guardrails::new(views.config.guardrails.clone()),
         address: views.storage_address(),
+        page_bytes_max: views.config.page_bytes_max,
+        result_bytes_max: views.config.result_bytes_max,
         views: Arc::new(views),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use helenus_platform::net::Network;
 
 use super::Node;
-use crate::server::{Limits, Server, ServerMetrics, Services};
+use crate::server::{Limits, Memory, Server, ServerMetrics, Services};
 use crate::telemetry::{Endpoint, Kind, Registry};
 
 /// A node that serves.
@@ -42,16 +42,31 @@ impl Node {
         self.register_metrics(&registry);
         let limits = Limits {
             connections_max: config.connections_max,
+            connections_per_address_max: config.connections_per_address_max,
             frame_bytes_max: config.frame_bytes_max,
+            statement_bytes_max: config.statement_bytes_max,
+            bytes_in_flight_max: config.bytes_in_flight_max,
+            connection_bytes_in_flight_max: config.connection_bytes_in_flight_max,
+            node_pending_max: config.requests_max,
             pending_max: config.connection_requests_max,
             startup_timeout: config.startup_timeout,
+            stall_timeout: config.stall_timeout,
             ..Limits::default()
         };
+        let memory = Memory::new(&limits);
+        let counted = memory.clone();
+        registry.ask(
+            "helenus_connection_memory_bytes",
+            "Memory that connections hold beyond what is set aside for each.",
+            Kind::Gauge,
+            move || vec![(Vec::new(), counted.taken() as f64)],
+        );
         let services = Services {
             handler: Arc::new(self.clone()),
             events: self.events().clone(),
             clients: self.shared.clients.clone(),
             limits: Arc::new(limits),
+            memory,
             metrics: Arc::new(ServerMetrics::new(&registry)),
             clock: self.world().clock.clone(),
         };

@@ -4,8 +4,7 @@
 //! have to wait are looked at.
 
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use cql_lite::lexer::{Lexer, TokenKind};
 use cql_lite::wire::{BoundValue, Values};
@@ -15,40 +14,10 @@ use crate::error::Error;
 use crate::query::Prepared;
 use crate::server::{Handled, RequestContext};
 
-/// Lines in each window; then they are counted only.
-const LINES_MAX: u32 = 10;
-const WINDOW: Duration = Duration::from_secs(10);
 /// Longest statement that is logged, in characters.
 const STATEMENT_CHARS_MAX: usize = 1000;
 /// Values of which the size is logged.
 const SIZES_MAX: usize = 32;
-
-/// Lets a bounded number of lines through.
-#[derive(Debug, Default)]
-pub(super) struct Limiter(Mutex<Window>);
-
-#[derive(Debug, Default)]
-struct Window {
-    begin: Duration,
-    lines: u32,
-    left_out: u64,
-}
-
-impl Limiter {
-    /// Whether a line may be written at `now`, and if so, how many were left out before it.
-    fn admit(&self, now: Duration) -> Option<u64> {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if now >= window.begin + WINDOW {
-            (window.begin, window.lines) = (now, 0);
-        }
-        if window.lines >= LINES_MAX {
-            window.left_out += 1;
-            return None;
-        }
-        window.lines += 1;
-        Some(std::mem::take(&mut window.left_out))
-    }
-}
 
 /// What is logged of a statement, should it be slow.
 struct Statement {
@@ -180,15 +149,5 @@ mod tests {
         assert_eq!(sizes(&values.values()), "6, null");
         (0..40).for_each(|_| values.push(BoundValue::Unset).unwrap());
         assert!(sizes(&values.values()).ends_with(", unset, 10 more"));
-    }
-
-    #[test]
-    fn lines_are_bounded_and_those_left_out_are_counted() {
-        let limiter = Limiter::default();
-        let admitted = (0..100).filter(|_| limiter.admit(Duration::from_secs(20)).is_some());
-        assert_eq!(admitted.count(), LINES_MAX as usize);
-        assert_eq!(limiter.admit(Duration::from_secs(29)), None);
-        assert_eq!(limiter.admit(Duration::from_secs(30)), Some(91));
-        assert_eq!(limiter.admit(Duration::from_secs(30)), Some(0));
     }
 }

@@ -37,6 +37,10 @@ pub struct Services {
     pub counter_id: CounterId,
     /// Data centres with their number of nodes.
     pub datacenters: BTreeMap<String, usize>,
+    /// A page ends when it has so many bytes.
+    pub page_bytes_max: usize,
+    /// A result without pages fails when it has more bytes.
+    pub result_bytes_max: usize,
     /// What clients may ask for.
     pub guardrails: Guardrails,
     /// Where other nodes would reach this one: the replica that failed, when a read fails.

@@ -14,7 +14,7 @@ use helenus_platform::random::{Random, SeededRandom};
 use helenus_platform::signal::Signal;
 
 use super::handler::{Answer, Handled, Handler, Position, RequestContext};
-use super::{Clients, EventHub, Limits, ServerMetrics, Services};
+use super::{Clients, EventHub, Limits, Memory, ServerMetrics, Services};
 use crate::telemetry::Registry;
 
 /// Understands `void`, `hold N`, `rows N` (one row of N bytes), `use KS`, `work N`, `panic`,
@@ -50,6 +50,7 @@ impl FakeHandler {
             handler: self.clone(),
             events: EventHub::new(),
             clients: Clients::new(),
+            memory: Memory::new(&limits),
             limits: Arc::new(limits),
             clock,
             metrics: Arc::new(ServerMetrics::new(registry)),

@@ -16,6 +16,8 @@ use cql_lite::wire::{
 use helenus_platform::runtime::BoxFuture;
 use helenus_platform::signal::Signal;
 
+use super::memory::{AnswerMemory, Reserved};
+
 /// A position of the commit log, as the storage engine counts them.
 pub type Position = u64;
 
@@ -110,6 +112,8 @@ pub struct Answer {
     pub hold_until: Option<Position>,
     /// The keyspace that the connection has from now on, if the answer says so.
     pub keyspace: Option<String>,
+    /// The memory that it is counted in, if whoever wrote it has seen to that.
+    pub reserved: Option<Reserved>,
 }
 
 impl Answer {
@@ -117,7 +121,7 @@ impl Answer {
     pub fn new(response: DetachedResponse, hold_until: Option<Position>) -> Self {
         let stream = response.stream();
         let (frame, finished) = response.finish();
-        Answer { stream, frame, hold_until, keyspace: finished.keyspace }
+        Answer { stream, frame, hold_until, keyspace: finished.keyspace, reserved: None }
     }
 }
 
@@ -132,6 +136,8 @@ pub struct RequestContext<'a> {
     pub tracing: bool,
     /// What is left of the connection's turn; take off what the request visits.
     pub budget: &'a mut TurnBudget,
+    /// Where an answer that is written apart is counted; none: the caller bounds memory itself.
+    pub memory: Option<&'a Arc<AnswerMemory>>,
 }
 
 /// What is known of a connection.

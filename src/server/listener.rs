@@ -4,16 +4,17 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 
 use helenus_platform::net::{Listener, Network, Stream, accept_until};
 use helenus_platform::runtime::Runtime;
-use helenus_platform::signal::{Signal, Slot};
+use helenus_platform::signal::Slot;
 use helenus_platform::stop::Stop;
 
+use super::admission::Admission;
 use super::connection::{Connection, Services};
 use super::socket::Socket;
+use crate::telemetry::LineLimiter;
 
 /// A running server.
 pub struct Server {
@@ -25,14 +26,9 @@ struct Shared {
     services: Services,
     runtime: Arc<dyn Runtime>,
     stop: Arc<Stop>,
-    connections: Connections,
-}
-
-/// Counts the open connections.
-#[derive(Default)]
-struct Connections {
-    open: AtomicUsize,
-    closed: Signal,
+    admission: Arc<Admission>,
+    /// Lines about connections that were refused.
+    lines: LineLimiter,
 }
 
 impl std::fmt::Debug for Server {
@@ -52,10 +48,11 @@ impl Server {
         let listener = network.bind(address).await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
+            admission: Admission::new(&services.limits, services.metrics.clone()),
             services,
             runtime: runtime.clone(),
             stop: Arc::default(),
-            connections: Connections::default(),
+            lines: LineLimiter::default(),
         });
         runtime.spawn("accept", Box::pin(accept(listener, shared.clone())));
         Ok(Server { address, shared })
@@ -68,7 +65,7 @@ impl Server {
 
     /// How many connections are open.
     pub fn connections(&self) -> usize {
-        self.shared.connections.open.load(Ordering::SeqCst)
+        self.shared.admission.open()
     }
 
     /// Accepts no more, lets every connection answer what it has taken, and waits for them, but
@@ -78,14 +75,14 @@ impl Server {
         let mut late = self.shared.runtime.sleep(self.shared.services.limits.drain_timeout);
         let mut slot = Slot::default();
         poll_fn(|context| {
-            self.shared.connections.closed.register(&mut slot, context.waker());
+            self.shared.admission.closed.register(&mut slot, context.waker());
             if self.connections() == 0 {
                 return Poll::Ready(());
             }
             late.as_mut().poll(context)
         })
         .await;
-        self.shared.connections.closed.unregister(&mut slot);
+        self.shared.admission.closed.unregister(&mut slot);
     }
 }
 
@@ -100,19 +97,19 @@ async fn accept(listener: Box<dyn Listener>, shared: Arc<Shared>) {
     accept_until(listener, "the server", &shared.stop, &*shared.runtime, each).await;
 }
 
-/// Starts a connection's task, or closes the connection if there are too many.
+/// Starts a connection's task, or closes the connection if there are too many, as Cassandra does:
+/// without a word, which costs the least and which drivers take for a node that is not there.
 fn serve(stream: Box<dyn Stream>, peer: SocketAddr, shared: &Arc<Shared>) {
-    let max = shared.services.limits.connections_max;
-    let metrics = &shared.services.metrics;
-    let open = shared.connections.open.fetch_add(1, Ordering::SeqCst);
-    metrics.connections.add(1);
-    let guard = Open { shared: shared.clone() };
-    if open >= max {
-        metrics.refused.increment();
-        tracing::warn!(client = %peer, max, "refused: too many connections");
-        return;
-    }
-    metrics.accepted.increment();
+    let admitted = match shared.admission.admit(peer) {
+        Ok(admitted) => admitted,
+        Err(refusal) => {
+            if let Some(left_out) = shared.lines.admit(shared.services.clock.monotonic()) {
+                let limit = refusal.key();
+                tracing::warn!(client = %peer, limit, left_out, "refused: too many connections");
+            }
+            return;
+        }
+    };
     let connection = Connection::new(shared.services.clone(), peer);
     let socket = Socket::new(stream, connection, shared.runtime.clone(), shared.stop.clone());
     let task = async move {
@@ -120,20 +117,7 @@ fn serve(stream: Box<dyn Stream>, peer: SocketAddr, shared: &Arc<Shared>) {
         if let Err(error) = ended {
             tracing::debug!(client = %peer, %error, "connection ended");
         }
-        drop(guard);
+        drop(admitted);
     };
     shared.runtime.spawn("connection", Box::pin(task));
-}
-
-/// One open connection, until it is dropped.
-struct Open {
-    shared: Arc<Shared>,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.shared.services.metrics.connections.add(-1);
-        self.shared.connections.open.fetch_sub(1, Ordering::SeqCst);
-        self.shared.connections.closed.notify_all();
-    }
 }

@@ -48,6 +48,14 @@ pub struct ServerMetrics {
     pub(super) accepted: Arc<Counter>,
     /// Connections that were closed at once because there were too many.
     pub(super) refused: Arc<Counter>,
+    /// Connections that were closed at once because there were too many of their address.
+    pub(super) refused_of_address: Arc<Counter>,
+    /// Connections that were closed because their clients let memory lie that was short.
+    pub(super) stalled: Arc<Counter>,
+    /// Connections that take no requests now because the node, or they, have too much to do.
+    pub(super) paused: Arc<Gauge>,
+    /// Requests that were answered with OVERLOADED.
+    pub(super) overloaded: Arc<Counter>,
     /// Bytes read from clients.
     pub(super) received: Arc<Counter>,
     /// Bytes written to clients.
@@ -69,6 +77,13 @@ impl ServerMetrics {
     pub fn new(registry: &Registry) -> Self {
         let counter = |name, help| registry.counter(name, help, Vec::new());
         let gauge = |name, help| registry.gauge(name, help, Vec::new());
+        let refused = |limit: &str| {
+            registry.counter(
+                "helenus_connections_refused_total",
+                "Connections over a limit: of the node, or of an address.",
+                vec![("limit", limit.to_owned())],
+            )
+        };
         let latency = KINDS.map(|kind| {
             registry.histogram(
                 "helenus_request_seconds",
@@ -80,7 +95,17 @@ impl ServerMetrics {
         ServerMetrics {
             connections: gauge("helenus_connections", "Connections that are open."),
             accepted: counter("helenus_connections_accepted_total", "Connections accepted."),
-            refused: counter("helenus_connections_refused_total", "Connections over the limit."),
+            refused: refused("node"),
+            refused_of_address: refused("address"),
+            stalled: counter(
+                "helenus_connections_stalled_total",
+                "Connections closed because they held memory that was short and did not move.",
+            ),
+            paused: gauge(
+                "helenus_connections_paused",
+                "Connections that are not read because of a limit.",
+            ),
+            overloaded: counter("helenus_overloaded_total", "Requests answered with OVERLOADED."),
             received: counter("helenus_received_bytes_total", "Bytes read from clients."),
             sent: counter("helenus_sent_bytes_total", "Bytes written to clients."),
             apart: gauge("helenus_requests_apart", "Requests that wait or yield, off their turn."),

@@ -4,6 +4,7 @@
 //! bytes and runs what has to wait. Both ask the node through [`Handler`] and know nothing else of
 //! it.
 
+mod admission;
 mod clients;
 mod connection;
 mod events;
@@ -12,15 +13,17 @@ mod fake;
 mod handler;
 mod limits;
 mod listener;
+mod memory;
 mod metrics;
 mod socket;
 #[cfg(test)]
 mod tests;
 
 pub use clients::{ClientState, Clients};
-pub use connection::{CQL_VERSION, Connection, Services, Turn};
+pub use connection::{CQL_VERSION, Connection, Services, Turn, overloaded};
 pub use events::{EVENTS_KEPT, EventHub, Lagged, Subscription};
 pub use handler::{Answer, Client, Handled, Handler, Position, RequestContext, TurnBudget};
 pub use limits::Limits;
 pub use listener::Server;
+pub use memory::{AnswerMemory, Memory, Reserved};
 pub use metrics::ServerMetrics;

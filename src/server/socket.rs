@@ -7,6 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use helenus_platform::channel::{Receiver, Sender, bounded};
 use helenus_platform::net::Stream;
@@ -14,7 +15,7 @@ use helenus_platform::runtime::{BoxFuture, Runtime};
 use helenus_platform::signal::Slot;
 use helenus_platform::stop::Stop;
 
-use super::connection::{Completed, Connection, PendingRequest, Turn};
+use super::connection::{Completed, Connection, PendingRequest, Room, Turn};
 
 /// Answers that wait for their connection; tasks with further ones wait with them in hand.
 const ANSWERS_QUEUED: usize = 64;
@@ -38,7 +39,26 @@ pub(super) struct Socket {
     stop_waker: Option<Waker>,
     /// Runs until the connection is set up.
     startup_timer: Option<BoxFuture<'static, ()>>,
+    /// There while the connection holds buffers.
+    watch: Option<Watch>,
+    /// It takes no requests because of a limit.
+    is_paused: bool,
 }
+
+/// Looks after a connection that holds memory: one that has fallen silent gives its buffers back,
+/// one that lets memory lie that others need is closed.
+struct Watch {
+    /// Kept, because it wakes the task at the end of the period.
+    _timer: BoxFuture<'static, ()>,
+    ends: Duration,
+    /// What had moved when the period began.
+    moved_bytes: u64,
+    /// How long nothing had.
+    still: Duration,
+}
+
+/// A connection on which nothing has moved for so long gives its buffers back.
+const WATCH_PERIOD: Duration = Duration::from_secs(1);
 
 impl Socket {
     pub(super) fn new(
@@ -60,6 +80,8 @@ impl Socket {
             stop_slot: Slot::default(),
             stop_waker: None,
             startup_timer,
+            watch: None,
+            is_paused: false,
         }
     }
 
@@ -132,7 +154,42 @@ impl Socket {
         }
     }
 
+    /// Before the task sleeps.
+    fn look_after(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        self.connection.settle(self.is_paused);
+        let mut still = Duration::ZERO;
+        if let Some(watch) = &self.watch {
+            if self.connection.now() < watch.ends {
+                return Ok(());
+            }
+            if self.connection.moved_bytes() == watch.moved_bytes {
+                self.connection.rest();
+                still = watch.still + WATCH_PERIOD;
+            }
+            self.watch = None;
+            if still >= self.connection.limits().stall_timeout && self.connection.is_in_the_way() {
+                self.connection.metrics().stalled.increment();
+                let what = "it held memory that was short, and its client did nothing";
+                return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+            }
+        }
+        if self.connection.has_buffers() {
+            let mut timer = self.runtime.sleep(WATCH_PERIOD);
+            if timer.as_mut().poll(context).is_ready() {
+                context.waker().wake_by_ref();
+            }
+            self.watch = Some(Watch {
+                _timer: timer,
+                ends: self.connection.now() + WATCH_PERIOD,
+                moved_bytes: self.connection.moved_bytes(),
+                still,
+            });
+        }
+        Ok(())
+    }
+
     fn poll_io(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_paused = false;
         for _ in 0..ROUNDS_MAX {
             self.take_news(context)?;
             // Without room, answers and events were left where they are, and nobody was asked to
@@ -142,6 +199,7 @@ impl Socket {
             self.run_started(context);
             self.connection.release(context.waker());
             let all_sent = self.write(context)?;
+            self.connection.note_sent(all_sent);
             if self.connection.is_done() {
                 return self.stream.poll_shutdown(context);
             }
@@ -149,11 +207,22 @@ impl Socket {
                 _ if left_news && self.connection.takes_answers() => {}
                 // What blocked it may be gone by now: the output, above all.
                 Turn::Blocked if self.connection.can_go_on() => {}
+                Turn::Blocked if self.connection.awaits_room(context.waker()) => {}
                 Turn::Again if all_sent || self.connection.can_go_on() => break,
-                // Woken by the socket, by an answer, or by the log.
-                Turn::Again | Turn::Blocked | Turn::Closing => return Poll::Pending,
+                // Woken by the socket, by an answer, by the log, or when there is memory again.
+                Turn::Again | Turn::Blocked | Turn::Closing => {
+                    self.is_paused = turn == Turn::Blocked;
+                    return Poll::Pending;
+                }
                 Turn::NeedInput(missing) => {
-                    let max = Connection::read_bytes(missing);
+                    let max = match self.connection.room_to_read(missing, context.waker()) {
+                        Room::Bytes(max) => max,
+                        Room::Refused => continue,
+                        Room::None => {
+                            self.is_paused = true;
+                            return Poll::Pending;
+                        }
+                    };
                     let input = self.connection.input();
                     let read = ready!(self.stream.poll_read(context, input, max))?;
                     if read == 0 {
@@ -172,7 +241,11 @@ impl Future for Socket {
     type Output = io::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_io(context)
+        let polled = self.poll_io(context);
+        if polled.is_pending() {
+            self.look_after(context)?;
+        }
+        polled
     }
 }
 

@@ -1,5 +1,7 @@
 //! Whole servers: on simulated time and a network in memory, and once on real ones.
 
+mod overload;
+
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -29,8 +31,12 @@ struct Client {
 
 impl Client {
     async fn connect(network: &dyn Network, server: &Server, version: ProtocolVersion) -> Client {
+        Client::connect_with(network, server, ClientCodec::new(version, true)).await
+    }
+
+    async fn connect_with(network: &dyn Network, server: &Server, codec: ClientCodec) -> Client {
         let stream = network.connect(server.address()).await.unwrap();
-        let mut client = Client { stream, codec: ClientCodec::new(version, true) };
+        let mut client = Client { stream, codec };
         client.send(0, &Request::Startup(client.codec.startup_options())).await;
         assert_eq!(client.receive().await.unwrap(), Some((0, Response::Ready)));
         client

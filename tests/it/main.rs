@@ -9,6 +9,7 @@ mod bad_statements;
 mod data_directory;
 mod full_disk;
 mod guardrails;
+mod limits;
 mod process;
 mod raw_client;
 mod scylla_driver;

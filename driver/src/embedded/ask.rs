@@ -91,8 +91,13 @@ impl Embedded {
         let client = self.client.load();
         let mut frame = BytesMut::with_capacity(ANSWER_BYTES);
         let mut budget = TurnBudget { units: TURN_UNITS };
-        let mut context =
-            RequestContext { client: &client, stream: 0, tracing: false, budget: &mut budget };
+        let mut context = RequestContext {
+            client: &client,
+            stream: 0,
+            tracing: false,
+            budget: &mut budget,
+            memory: None,
+        };
         let mut writer = ResponseWriter::new(&mut frame, VERSION, 0);
         match call(handler, &mut context, &mut writer) {
             Handled::Answered { hold_until } => {

@@ -68,7 +68,7 @@ impl SelectExecution {
         writer: &mut ResponseWriter<'_>,
     ) -> Result<SelectExecution> {
         let environment = request.environment(services);
-        let mut limits = limits(plan, request, &environment)?;
+        let mut limits = limits(plan, services, request, &environment)?;
         let sort_limit = limits.rows;
         if plan.sort.is_some() {
             limits.rows = u64::MAX;
@@ -322,6 +322,7 @@ impl SelectExecution {
                     return Err(self.too_large(services));
                 }
                 write_cells(&self.plan, writer, &cells)?;
+                self.progress.limits.check(writer)?;
             }
         }
         let guardrails = &services.guardrails.limits;
@@ -374,6 +375,7 @@ fn limit_value(term: Option<&Term>, name: &str, environment: &Environment<'_>) -
 
 fn limits(
     plan: &SelectPlan,
+    services: &Services,
     request: &Request<'_>,
     environment: &Environment<'_>,
 ) -> Result<Limits> {
@@ -398,7 +400,8 @@ fn limits(
     if plan.aggregates.as_ref().is_some_and(|aggregates| aggregates.group_by.is_none()) {
         page = u64::MAX;
     }
-    Ok(Limits { rows, per_partition, page, bytes: u64::MAX })
+    let (page_bytes, result_bytes) = (services.page_bytes_max, services.result_bytes_max);
+    Ok(Limits { rows, per_partition, page, bytes: u64::MAX, page_bytes, result_bytes })
 }
 
 fn progress(plan: &SelectPlan, limits: Limits, environment: &Environment<'_>) -> Result<Progress> {

@@ -7,7 +7,7 @@ use helenus_storage::{Flow, Sink};
 
 use cql_lite::types::functions::aggregates::Aggregate;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::query::restriction::RowFilter;
 use crate::query::row::CurrentRow;
 
@@ -27,6 +27,25 @@ pub(super) struct Limits {
     pub(super) page: u64,
     /// Bytes past which no further row begins.
     pub(super) bytes: u64,
+    /// The page ends when it has so many bytes.
+    pub(super) page_bytes: usize,
+    /// Without pages, the answer fails when it has more bytes.
+    pub(super) result_bytes: usize,
+}
+
+impl Limits {
+    /// Whether the answer, which is complete or not, has more bytes than it may have.
+    pub(super) fn check(&self, writer: &ResponseWriter<'_>) -> Result<()> {
+        let bytes = writer.body_bytes();
+        if bytes <= self.result_bytes || self.page != u64::MAX {
+            return Ok(());
+        }
+        Err(Error::invalid(format!(
+            "The result has more than {} bytes (limits.result_bytes): ask for it in pages, or for \
+             fewer rows",
+            self.result_bytes
+        )))
+    }
 }
 
 /// What a running SELECT knows between two calls of the read.
@@ -165,6 +184,7 @@ impl RowSink<'_, '_> {
         if !self.emit(row)? {
             return Ok(Flow::Stop);
         }
+        self.progress.limits.check(self.writer)?;
         self.count(position);
         Ok(self.after_row())
     }
@@ -179,7 +199,11 @@ impl RowSink<'_, '_> {
         if progress.in_partition >= progress.limits.per_partition {
             return Some(Flow::NextPartition);
         }
-        if progress.emitted >= progress.limits.page {
+        let page_is_long = || self.writer.body_bytes() >= progress.limits.page_bytes;
+        let is_paged = progress.limits.page != u64::MAX;
+        if progress.emitted >= progress.limits.page
+            || (is_paged && progress.emitted > 0 && page_is_long())
+        {
             progress.more = true;
             return Some(Flow::Stop);
         }
@@ -278,6 +302,7 @@ impl RowSink<'_, '_> {
             return Ok(());
         };
         write_cells(self.plan, self.writer, &cells)?;
+        self.progress.limits.check(self.writer)?;
         self.progress.emitted += 1;
         Ok(())
     }

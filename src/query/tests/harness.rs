@@ -112,6 +112,8 @@ impl Node {
             locks: Arc::new(PartitionLocks::new()),
             counter_id: CounterId { host: [9; 16], generation: 1 },
             datacenters: BTreeMap::from([("datacenter1".to_owned(), 1)]),
+            page_bytes_max: 1 << 20,
+            result_bytes_max: 4 << 20,
             guardrails: Guardrails::default(),
             address: ([127, 0, 0, 1], 7000).into(),
         };

@@ -64,3 +64,54 @@ fn pages_put_together_are_the_whole() {
         }
     }
 }
+
+/// A table with so many rows of 100,000 bytes in each of two partitions.
+fn node_with_long_rows(rows: usize) -> Node {
+    let node = Node::with_keyspace();
+    node.run("CREATE TABLE t (k int, c int, v text, PRIMARY KEY (k, c))").unwrap();
+    let long = "x".repeat(100_000);
+    for k in 0..2 {
+        for c in 0..rows {
+            node.run(&format!("INSERT INTO t (k, c, v) VALUES ({k}, {c}, '{long}')")).unwrap();
+        }
+    }
+    node
+}
+
+#[test]
+fn a_page_ends_by_its_bytes_too() {
+    // Pages end at 1 MiB, which the eleventh row passes.
+    let node = node_with_long_rows(15);
+    for query in
+        ["SELECT * FROM t", "SELECT JSON * FROM t", "SELECT k, c, max(v) FROM t GROUP BY k, c"]
+    {
+        let (rows, sizes) = pages(&node, query, 10_000);
+        assert_eq!(sizes, [11, 11, 8], "{query}");
+        let (whole, sizes) = pages(&node, query, 3);
+        assert_eq!(sizes, [3; 10], "{query}");
+        assert_eq!(rows, whole, "{query}");
+    }
+    let (rows, sizes) = pages(&node, "SELECT c FROM t", 10_000);
+    assert_eq!((rows.len(), sizes), (30, vec![30]), "only what is answered counts");
+}
+
+#[test]
+fn a_result_without_pages_is_refused_when_it_is_too_long() {
+    let node = node_with_long_rows(25);
+    // At most 4 MiB, which is 41 rows.
+    let whole = |cql: &str| node.run(cql).map(|answer| answer.literals().len());
+    assert_eq!(whole("SELECT * FROM t LIMIT 41").unwrap(), 41);
+    for query in [
+        "SELECT * FROM t LIMIT 42",
+        "SELECT JSON * FROM t",
+        "SELECT * FROM t WHERE k IN (0, 1) ORDER BY c",
+        "SELECT k, c, max(v) FROM t GROUP BY k, c",
+    ] {
+        let error = whole(query).unwrap_err().to_string();
+        assert!(
+            error.contains("more than 4194304 bytes (limits.result_bytes)"),
+            "{query}: {error}"
+        );
+    }
+    assert_eq!(whole("SELECT count(v) FROM t").unwrap(), 1);
+}

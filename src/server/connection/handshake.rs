@@ -19,6 +19,8 @@ pub(super) struct Startup {
     pub(super) framing: Framing,
     /// How bodies are compressed, one by one.
     pub(super) compression: Option<Compression>,
+    /// Past a limit, the client wants an error.
+    pub(super) throws_on_overload: bool,
     /// The options, by upper-case key.
     pub(super) options: Vec<(String, String)>,
 }
@@ -49,6 +51,9 @@ pub(super) fn startup(
         return Err(ErrorBody::protocol("Missing value CQL_VERSION in STARTUP message"));
     };
     check_cql_version(cql_version)?;
+    // The specification says true; Cassandra and its drivers say 1.
+    let throws_on_overload = find("THROW_ON_OVERLOAD")
+        .is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("true"));
     let asked = find("COMPRESSION").map(str::to_ascii_lowercase);
     let compression = match asked.as_deref() {
         None => None,
@@ -66,7 +71,7 @@ pub(super) fn startup(
         (true, Some(_)) => (Framing::Segments(SegmentMode::Lz4), None),
         (true, None) => (Framing::Segments(SegmentMode::Plain), None),
     };
-    Ok(Startup { framing, compression, options })
+    Ok(Startup { framing, compression, throws_on_overload, options })
 }
 
 fn check_cql_version(text: &str) -> Result<(), ErrorBody> {

@@ -89,7 +89,8 @@ impl Input {
             self.frames().advance(skipped);
             self.skip -= skipped;
             let next = if self.skip > 0 {
-                Next::More(self.skip)
+                // Passed over piece by piece, so nothing needs room for all of it.
+                Next::More(self.skip.min(HEADER_BYTES))
             } else {
                 look(self.frames(), body_bytes_max)
             };
@@ -100,11 +101,59 @@ impl Input {
                     Err(error) => return Next::Corrupt(error),
                 },
                 (Next::TooLong(header), _) => {
-                    self.frames().advance(HEADER_BYTES);
-                    self.skip = header.body_bytes as usize;
+                    self.pass_over(&header);
                     return Next::TooLong(header);
                 }
                 (next, _) => return next,
+            }
+        }
+    }
+
+    /// Passes over the frame at the front, of which perhaps only the header has come.
+    fn pass_over(&mut self, header: &FrameHeader) {
+        self.frames().advance(HEADER_BYTES);
+        self.skip = header.body_bytes as usize;
+    }
+
+    /// Passes over a frame that is there in part; none if its header is not there yet.
+    pub(super) fn refuse_partial(&mut self) -> Option<FrameHeader> {
+        if self.skip > 0 {
+            return None;
+        }
+        let header = FrameHeader::parse(self.frames())?;
+        self.pass_over(&header);
+        Some(header)
+    }
+
+    /// Whether a frame has begun and not ended.
+    pub(super) fn is_partial(&self) -> bool {
+        self.skip > 0 || !self.raw.is_empty() || !self.envelopes.is_empty()
+    }
+
+    /// Memory of the buffers.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.raw.capacity() + self.envelopes.capacity()
+    }
+
+    /// How much more memory the buffers need for `missing` more bytes.
+    pub(super) fn growth(&mut self, missing: usize) -> usize {
+        let frames = self.frames();
+        missing.saturating_sub(frames.capacity() - frames.len())
+    }
+
+    /// Makes room for a long frame at once: growing step by step would end with up to twice as
+    /// much as it needs.
+    pub(super) fn make_room(&mut self, missing: usize) {
+        if missing > READ_BYTES_MAX {
+            self.frames().reserve(missing);
+        }
+    }
+
+    /// Gives the memory of empty buffers back.
+    pub(super) fn rest(&mut self) {
+        for buffer in [&mut self.raw, &mut self.envelopes] {
+            if buffer.is_empty() {
+                *buffer = BytesMut::new();
             }
         }
     }

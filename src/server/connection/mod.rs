@@ -8,8 +8,9 @@
 //!
 //! A connection takes no more input while it has too many requests apart, too many answers held
 //! back, or too many bytes that the client has not read: so its memory is bounded whatever the
-//! client does.
+//! client does. The memory of all of them together is bounded too (`burden.rs`).
 
+mod burden;
 mod handshake;
 mod input;
 mod output;
@@ -30,6 +31,8 @@ use cql_lite::wire::{
 use helenus_platform::clock::Clock;
 use helenus_platform::signal::Slot;
 
+pub(super) use burden::Room;
+pub use burden::overloaded;
 pub use handshake::CQL_VERSION;
 pub(super) use request::{Completed, PendingRequest};
 
@@ -37,6 +40,7 @@ use super::clients::{Clients, Membership};
 use super::events::{EventHub, Subscription};
 use super::handler::{Client, Handler, TurnBudget};
 use super::limits::Limits;
+use super::memory::{AnswerMemory, Memory, Share};
 use super::metrics::ServerMetrics;
 use input::{Input, Next};
 use output::Output;
@@ -52,6 +56,8 @@ pub struct Services {
     pub clients: Arc<Clients>,
     /// What a connection may take.
     pub limits: Arc<Limits>,
+    /// What all of them hold.
+    pub memory: Arc<Memory>,
     /// Tells how long requests take.
     pub clock: Arc<dyn Clock>,
     /// What is counted.
@@ -108,6 +114,23 @@ pub struct Connection {
     subscription: Option<(Subscription, Vec<EventKind>)>,
     watermark_slot: Slot,
     membership: Membership,
+    /// The memory that it holds.
+    share: Share,
+    /// The memory of answers that are written apart.
+    answer_memory: Arc<AnswerMemory>,
+    /// What the next answer of a request executed apart may have, going by those before.
+    answer_bytes_expected: usize,
+    /// Bytes still to come of a frame for which there is memory already.
+    bytes_to_come: usize,
+    /// Past a limit the client wants OVERLOADED rather than to be made to wait.
+    throws_on_overload: bool,
+    /// It takes no requests because of a limit.
+    is_paused: bool,
+    /// The socket did not take all that there was for the client.
+    client_is_behind: bool,
+    memory_slot: Slot,
+    /// Bytes that have come and gone.
+    moved_bytes: u64,
 }
 
 impl Connection {
@@ -116,6 +139,15 @@ impl Connection {
         let version = ProtocolVersion::LATEST;
         let membership = services.clients.join(address);
         Connection {
+            share: Share::new(services.memory.clone()),
+            answer_memory: AnswerMemory::new(services.memory.clone()),
+            answer_bytes_expected: services.limits.answer_bytes_expected,
+            bytes_to_come: 0,
+            throws_on_overload: false,
+            is_paused: false,
+            client_is_behind: false,
+            memory_slot: Slot::default(),
+            moved_bytes: 0,
             services,
             client: Client { address, version, keyspace: None, options: Arc::new([]) },
             stage: Stage::Opening,
@@ -134,11 +166,6 @@ impl Connection {
     /// Where the bytes of the client are appended.
     pub fn input(&mut self) -> &mut BytesMut {
         self.input.raw()
-    }
-
-    /// How many bytes to read at most, after a turn that ended with [`Turn::NeedInput`].
-    pub fn read_bytes(missing: usize) -> usize {
-        Input::read_bytes(missing)
     }
 
     /// Whether STARTUP has been answered.
@@ -172,6 +199,7 @@ impl Connection {
     pub fn turn(&mut self) -> Turn {
         let mut budget = TurnBudget { units: self.services.limits.turn_units };
         self.now = self.services.clock.monotonic();
+        self.bytes_to_come = 0;
         for _ in 0..self.services.limits.turn_requests_max {
             if self.takes_no_requests() {
                 return Turn::Closing;
@@ -208,16 +236,19 @@ impl Connection {
         }
     }
 
-    fn is_blocked(&self) -> bool {
-        let limits = &self.services.limits;
-        self.pending >= limits.pending_max
-            || self.output.waiting_bytes() >= limits.output_bytes_max
-            || self.output.held_bytes() >= limits.held_bytes_max
-    }
-
     /// Whether another turn would execute something, or tell what is missing.
     pub fn can_go_on(&self) -> bool {
         !self.takes_no_requests() && !self.is_blocked()
+    }
+
+    /// When its last turn began.
+    pub(super) fn now(&self) -> Duration {
+        self.now
+    }
+
+    /// What is counted.
+    pub(super) fn metrics(&self) -> &ServerMetrics {
+        &self.services.metrics
     }
 
     /// What this connection may take.
@@ -233,7 +264,7 @@ impl Connection {
     /// Whether answers of requests that were executed apart may come: not while the client has
     /// too much to read.
     pub fn takes_answers(&self) -> bool {
-        self.output.waiting_bytes() < self.services.limits.output_bytes_max
+        !self.has_much_to_send()
     }
 
     /// Hands out the requests that must be executed apart. Each comes back by
@@ -247,8 +278,10 @@ impl Connection {
         self.pending = self.pending.saturating_sub(1);
         self.services.metrics.apart.add(-1);
         self.now = self.services.clock.monotonic();
+        self.expect_answers_like(answer.frame.len());
         let start = self.output.ready.len();
         self.output.ready.extend_from_slice(&answer.frame);
+        self.count_memory();
         self.answered(start, answer.stream, answer.hold_until, answer.keyspace, timing);
     }
 
@@ -316,13 +349,15 @@ impl Connection {
     }
 
     /// So many bytes came from the client.
-    pub fn received(&self, bytes: usize) {
+    pub fn received(&mut self, bytes: usize) {
+        self.moved_bytes += bytes as u64;
         self.services.metrics.received.add(bytes as u64);
     }
 
     /// The first `bytes` of the output were sent.
     pub fn sent(&mut self, bytes: usize) {
         self.services.metrics.sent.add(bytes as u64);
+        self.moved_bytes += bytes as u64;
         self.output.sent(bytes);
     }
 
@@ -345,12 +380,5 @@ impl Connection {
         writer.error(&ErrorBody::protocol(message));
         writer.finish();
         self.close();
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.services.handler.watermark_signal().unregister(&mut self.watermark_slot);
-        self.services.metrics.apart.add(-(self.pending as i64));
     }
 }

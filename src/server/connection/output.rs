@@ -96,6 +96,11 @@ impl Output {
         }
     }
 
+    /// Forgets the frame from `start` to the end of `ready`, and the memory that it took.
+    pub(super) fn take_back(&mut self, start: usize) {
+        self.ready = BytesMut::from(self.ready.get(..start).unwrap_or_default());
+    }
+
     /// The finished frame from `start` to the end of `ready` has to wait until the log has come to
     /// `until`.
     pub(super) fn hold(&mut self, start: usize, until: Position, stream: i16, timing: Timing) {
@@ -145,6 +150,27 @@ impl Output {
     pub(super) fn held_bytes(&self) -> usize {
         // Small answers cost their entry, too.
         self.held.frames.bytes.len() + self.held.entries.len() * size_of::<HeldEntry>()
+    }
+
+    /// Memory of the buffers.
+    pub(super) fn buffer_bytes(&self) -> usize {
+        self.ready.capacity()
+            + self.wire.bytes.capacity()
+            + self.held.frames.bytes.capacity()
+            + self.held.entries.capacity() * size_of::<HeldEntry>()
+    }
+
+    /// Gives the memory of empty buffers back.
+    pub(super) fn rest(&mut self) {
+        if self.ready.is_empty() {
+            self.ready = BytesMut::new();
+        }
+        if self.wire.bytes.is_empty() {
+            self.wire = Queue::default();
+        }
+        if self.held.entries.is_empty() {
+            self.held = Held { newest: self.held.newest, ..Held::default() };
+        }
     }
 
     /// Bytes that wait for the client to read.

@@ -8,17 +8,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use cql_lite::wire::compression::decompress_body;
-use cql_lite::wire::frame::{Direction, flags};
+use cql_lite::wire::frame::{Direction, HEADER_BYTES, flags};
 use cql_lite::wire::{
     DetachedResponse, ErrorBody, EventKind, FrameHeader, Opcode, ProtocolVersion, Request,
-    RequestBody, Response, ResponseWriter, decode_request,
+    RequestBody, Response, ResponseWriter, StatementSource, decode_request,
 };
 use helenus_platform::runtime::BoxFuture;
 
 use super::handshake;
 use super::input::Framing;
-use super::{Connection, Stage};
+use super::{Connection, Stage, overloaded};
 use crate::server::handler::{Answer, Handled, Position, RequestContext, TurnBudget};
+use crate::server::memory::AnswerMemory;
 use crate::server::metrics::{RequestKind, ServerMetrics, Timing};
 
 /// Taken off a turn's budget for every request, whatever it does.
@@ -30,6 +31,7 @@ pub(in crate::server) struct PendingRequest {
     stream: i16,
     timing: Timing,
     metrics: Arc<ServerMetrics>,
+    memory: Arc<AnswerMemory>,
     future: BoxFuture<'static, Answer>,
 }
 
@@ -55,7 +57,8 @@ impl Future for PendingRequest {
         match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
             Ok(Poll::Ready(answer)) => {
                 debug_assert_eq!(answer.stream, stream);
-                Poll::Ready(Completed { answer: Answer { stream, ..answer }, timing })
+                let answer = self.counted(Answer { stream, ..answer });
+                Poll::Ready(Completed { answer, timing })
             }
             Ok(Poll::Pending) => Poll::Pending,
             Err(panic) => {
@@ -65,6 +68,19 @@ impl Future for PendingRequest {
                 Poll::Ready(Completed { answer: Answer::new(response, None), timing })
             }
         }
+    }
+}
+
+impl PendingRequest {
+    /// The answer with its memory counted, or another if there is none for it.
+    fn counted(&self, mut answer: Answer) -> Answer {
+        let mut reserved = answer.reserved.take().unwrap_or_else(|| self.memory.reserve());
+        if reserved.cover(answer.frame.len()) {
+            return Answer { reserved: Some(reserved), ..answer };
+        }
+        let mut response = DetachedResponse::new(self.version, self.stream);
+        response.with(|writer| writer.error(&overloaded()));
+        Answer::new(response, None)
     }
 }
 
@@ -188,12 +204,43 @@ impl Connection {
                 Ok(())
             }
             _ => {
+                self.check_statement(&decoded.request, body.len())?;
+                if self.refuses() {
+                    return Err(overloaded());
+                }
                 if let Some(kind) = RequestKind::of(opcode) {
                     self.ask_handler(header.stream, kind, &decoded, budget);
                 }
                 Ok(())
             }
         }
+    }
+
+    /// A statement may be so long and no longer.
+    fn check_statement(&self, request: &Request<'_>, body_bytes: usize) -> Result<(), ErrorBody> {
+        let max = self.services.limits.statement_bytes_max;
+        if body_bytes <= max {
+            return Ok(());
+        }
+        let longest = match request {
+            Request::Query(query) => query.text.len(),
+            Request::Prepare(prepare) => prepare.text.len(),
+            Request::Batch(batch) => {
+                let text = |source| match source {
+                    StatementSource::Text(text) => text.len(),
+                    StatementSource::Prepared(_) => 0,
+                };
+                batch.statements.iter().map(|one| text(one.source)).max().unwrap_or(0)
+            }
+            _ => 0,
+        };
+        if longest <= max {
+            return Ok(());
+        }
+        Err(ErrorBody::invalid(format!(
+            "Statement is too long: its text has {longest} bytes, and limits.statement_bytes \
+             allows {max}; bind values instead of writing them into the text"
+        )))
     }
 
     /// The answer to STARTUP still leaves in the old packing (v5 §2.3.1).
@@ -206,6 +253,7 @@ impl Connection {
         let settled = handshake::startup(version, options)?;
         self.answer_response(stream, &Response::Ready);
         self.client.version = version;
+        self.throws_on_overload = settled.throws_on_overload;
         self.client.options = settled.options.into();
         self.membership.set_ready(version, &self.client.options);
         self.output.set_framing(settled.framing, settled.compression);
@@ -239,8 +287,13 @@ impl Connection {
         let version = self.client.version;
         let handler = &*self.services.handler;
         let mut out = ResponseWriter::new(&mut self.output.ready, version, stream);
-        let mut context =
-            RequestContext { client: &self.client, stream, tracing: body.tracing, budget };
+        let mut context = RequestContext {
+            client: &self.client,
+            stream,
+            tracing: body.tracing,
+            budget,
+            memory: Some(&self.answer_memory),
+        };
         let handled = catch_unwind(AssertUnwindSafe(|| match &body.request {
             Request::Query(query) => handler.query(&mut context, query, &mut out),
             Request::Prepare(prepare) => handler.prepare(&mut context, prepare, &mut out),
@@ -264,7 +317,9 @@ impl Connection {
                 self.pending += 1;
                 metrics.apart.add(1);
                 let metrics = metrics.clone();
-                self.started.push(PendingRequest { version, stream, timing, metrics, future });
+                let memory = self.answer_memory.clone();
+                let request = PendingRequest { version, stream, timing, metrics, memory, future };
+                self.started.push(request);
                 return;
             }
             Err(panic) => {
@@ -274,6 +329,13 @@ impl Connection {
         };
         let finished = out.finish();
         self.now = self.services.clock.monotonic();
+        if !self.has_memory_for_answer(finished.start) {
+            self.output.take_back(finished.start);
+            let mut out = ResponseWriter::new(&mut self.output.ready, version, stream);
+            out.error(&overloaded());
+            out.finish();
+            return self.answered(finished.start, stream, None, None, timing);
+        }
         self.answered(finished.start, stream, hold_until, finished.keyspace, timing);
     }
 
@@ -303,6 +365,10 @@ impl Connection {
         let header = self.output.ready.get(start..).and_then(FrameHeader::parse);
         if header.is_some_and(|header| header.opcode == Opcode::Error as u8) {
             self.services.metrics.errors.increment();
+            let code = self.output.ready.get(start + HEADER_BYTES..).and_then(<[u8]>::first_chunk);
+            if code == Some(&OVERLOADED_CODE) {
+                self.services.metrics.overloaded.increment();
+            }
         }
     }
 
@@ -319,6 +385,9 @@ impl Connection {
         self.answer_response(header.stream, &Response::Error(error.clone()));
     }
 }
+
+/// What the body of an OVERLOADED begins with.
+const OVERLOADED_CODE: [u8; 4] = [0, 0, 0x10, 0x01];
 
 /// A buffer for decompressed bodies keeps at most this much.
 const SCRATCH_BYTES_KEPT: usize = 128 << 10;

@@ -1,6 +1,7 @@
 //! The state machine against a fake node and a client without a socket.
 
 mod bad_input;
+mod burden;
 mod talk;
 
 use std::sync::atomic::Ordering;
