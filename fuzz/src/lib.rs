@@ -6,6 +6,7 @@
 pub mod execute;
 pub mod files;
 pub mod frames;
+pub mod gossip;
 mod lab;
 pub mod mutation;
 pub mod parser;
@@ -18,7 +19,7 @@ pub mod values;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("frames", frames::run),
     ("segments", segments::run),
     ("parser", parser::run),
@@ -26,4 +27,5 @@ pub const TARGETS: [Target; 7] = [
     ("mutation", mutation::run),
     ("files", files::run),
     ("execute", execute::run),
+    ("gossip", gossip::run),
 ];

@@ -25,6 +25,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("mutation", mutations()),
         ("files", files()),
         ("execute", execute()),
+        ("gossip", crate::gossip::seeds()),
     ]
 }
 
