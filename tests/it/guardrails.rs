@@ -68,7 +68,10 @@ fn a_read_past_the_tombstones_it_may_see_fails_as_drivers_expect() {
 #[test]
 fn an_answer_without_pages_has_a_largest_size() {
     let dir = TempDir::new();
-    let (node, mut client) = start(&dir, &["guardrails.coordinator_read_size_fail_threshold=4MiB"]);
+    // Four rows, half of the threshold, are to fit into one page.
+    let settings =
+        ["guardrails.coordinator_read_size_fail_threshold=4MiB", "limits.page_bytes=4MiB"];
+    let (node, mut client) = start(&dir, &settings);
     let insert = client.prepare("INSERT INTO k.t (k, c, v) VALUES (1, ?, ?)");
     let value = vec![7; 512 << 10];
     for c in 0..64_i32 {
