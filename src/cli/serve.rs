@@ -37,6 +37,8 @@ pub(super) fn run(config: &Config) -> Result<(), String> {
     let node = Node::open(world, config.clone()).map_err(|error| error.to_string())?;
     let network = TokioNetwork;
     let done = runtime.block_on(async {
+        // Before anybody is told that the node serves, and may think of stopping it.
+        let stop = stop_requested().map_err(|e| format!("cannot wait for signals: {e}"))?;
         let address = SocketAddr::new(config.listen_address, config.cql_port);
         let serving = node.serve(&network, address).await;
         let serving = serving.map_err(|e| format!("cannot listen on {address}: {e}"))?;
@@ -52,7 +54,7 @@ pub(super) fn run(config: &Config) -> Result<(), String> {
             "serving"
         );
         announce(&serving.address().to_string(), config);
-        let stop = stop_requested().await;
+        stop.await;
         tracing::info!("asked to stop");
         drop(admin);
         serving.stop().await;
@@ -62,7 +64,7 @@ pub(super) fn run(config: &Config) -> Result<(), String> {
         }
         node.close().await.map_err(|error| format!("stopping: {error}"))?;
         tracing::info!("stopped cleanly");
-        stop.map_err(|error| format!("cannot wait for signals: {error}"))
+        Ok(())
     });
     runtime.join_workers();
     done

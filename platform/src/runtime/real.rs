@@ -103,16 +103,19 @@ impl TokioRuntime {
     }
 }
 
-/// Waits until the process is asked to stop: by SIGTERM, or by SIGINT as Ctrl-C sends it.
-pub async fn stop_requested() -> io::Result<()> {
+/// Ready when the process is asked to stop: by SIGTERM, or by SIGINT as Ctrl-C sends it. From this
+/// call on, and not from the first poll, these do not end the process by themselves. Must be called
+/// inside tokio.
+pub fn stop_requested() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// Ctrl-C, for a program that cancels what it does instead of ending. From the first value on,
