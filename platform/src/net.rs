@@ -1,9 +1,10 @@
-//! Byte streams between machines, as poll functions over boxed traits: real sockets, or pairs of
-//! buffers in memory.
+//! Byte streams between machines, as poll functions over boxed traits: real sockets, pairs of
+//! buffers in memory, or the simulated network of a whole cluster.
 
 pub mod memory;
 pub mod real;
 mod real_local;
+pub mod simulated;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use bytes::BytesMut;
 pub use memory::MemoryNetwork;
 pub use real::TokioNetwork;
 pub use real_local::{bind_local, connect_local};
+pub use simulated::{Delays, SimHost, SimNetwork};
 
 use crate::runtime::{BoxFuture, Runtime};
 use crate::signal::Slot;

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::runtime::Runtime;
@@ -46,6 +46,8 @@ struct Shared {
     completed: AtomicU64,
     refused: AtomicU64,
     capacity: usize,
+    /// How many wait in `queue`, to be read without its lock.
+    waiting: AtomicUsize,
     queue: Mutex<Queue>,
     filled: Signal,
 }
@@ -60,7 +62,9 @@ impl Shared {
             let epoch = self.filled.epoch();
             let (work, closed) = {
                 let mut queue = self.lock();
-                (queue.waiting.pop_front(), queue.closed)
+                let work = queue.waiting.pop_front();
+                self.waiting.store(queue.waiting.len(), Ordering::Relaxed);
+                (work, queue.closed)
             };
             match work {
                 Some(work) => {
@@ -113,14 +117,20 @@ impl Pool {
             completed: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             capacity,
+            waiting: AtomicUsize::new(0),
             queue,
             filled: Signal::new(),
         });
         for _ in 0..workers {
             let shared = shared.clone();
-            runtime.spawn_worker(name, Box::pin(async move { shared.serve().await }));
+            runtime.spawn_background(name, Box::pin(async move { shared.serve().await }));
         }
         Self { shared }
+    }
+
+    /// Pieces of work that wait.
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting.load(Ordering::Relaxed)
     }
 
     /// What it does now and has done.
@@ -128,7 +138,7 @@ impl Pool {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         PoolFigures {
             workers: self.shared.workers,
-            waiting: self.shared.lock().waiting.len(),
+            waiting: self.waiting(),
             active: count(&self.shared.active),
             completed: count(&self.shared.completed),
             refused: count(&self.shared.refused),
@@ -163,6 +173,7 @@ impl Pool {
                 return Err(PoolError::Full);
             }
             queue.waiting.push_back(boxed);
+            self.shared.waiting.store(queue.waiting.len(), Ordering::Relaxed);
         }
         self.shared.filled.notify_all();
         receiver.recv().await.ok_or(PoolError::Panicked)

@@ -24,6 +24,12 @@ pub trait Runtime: ForkJoin {
     /// Starts a task that may block on disk inside a poll: it gets a thread of its own.
     fn spawn_worker(&self, name: &'static str, future: BoxFuture<'static, ()>);
 
+    /// The same for work that should leave the processor to others: where the system knows
+    /// priorities of threads, this one's is lower.
+    fn spawn_background(&self, name: &'static str, future: BoxFuture<'static, ()>) {
+        self.spawn_worker(name, future);
+    }
+
     /// A future that is ready once `duration` has passed since this call. It works in tasks and in
     /// workers of this runtime.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 
 use bytes::BytesMut;
 
-use super::{Listener, MemoryNetwork, Network, Stream, TokioNetwork, write_all};
-use crate::runtime::TokioRuntime;
+use super::{Listener, MemoryNetwork, Network, SimNetwork, Stream, TokioNetwork, write_all};
+use crate::clock::ManualClock;
+use crate::runtime::{SimRuntime, TokioRuntime};
 
 const LOCAL: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
@@ -81,4 +82,13 @@ fn the_real_network_keeps_the_contract() {
 #[test]
 fn the_network_in_memory_keeps_the_contract() {
     crate::runtime::real::block_on(contract(&MemoryNetwork::new()));
+}
+
+#[test]
+fn the_simulated_network_keeps_the_contract() {
+    let clock = std::sync::Arc::new(ManualClock::new(0));
+    let runtime = SimRuntime::new(1, clock.clone());
+    let network = SimNetwork::new(1, std::sync::Arc::new(runtime.clone()), clock);
+    let host = network.host(LOCAL.ip());
+    runtime.block_on(100_000, async move { contract(&host).await }).unwrap();
 }

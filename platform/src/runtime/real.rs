@@ -161,10 +161,48 @@ impl Runtime for TokioRuntime {
     }
 
     fn spawn_worker(&self, name: &'static str, future: BoxFuture<'static, ()>) {
+        self.start_worker(name, future, || {});
+    }
+
+    fn spawn_background(&self, name: &'static str, future: BoxFuture<'static, ()>) {
+        self.start_worker(name, future, move || lower_priority(name));
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        Box::pin(Sleep {
+            id: NEXT_SLEEP.fetch_add(1, Ordering::Relaxed),
+            deadline: Instant::now() + duration,
+            handle: self.handle.clone(),
+            timer: None,
+        })
+    }
+}
+
+/// What the calling thread gets of a busy core beside one of usual priority: about a quarter.
+const BACKGROUND_NICE: i32 = 6;
+
+/// Lowers the priority of the calling thread. On Linux niceness belongs to a thread; elsewhere it
+/// would be the whole process that becomes slower.
+fn lower_priority(name: &'static str) {
+    if cfg!(target_os = "linux")
+        && let Err(error) = rustix::process::setpriority_process(None, BACKGROUND_NICE)
+    {
+        tracing::debug!(worker = name, %error, "cannot lower the priority of a thread");
+    }
+}
+
+impl TokioRuntime {
+    fn start_worker(
+        &self,
+        name: &'static str,
+        future: BoxFuture<'static, ()>,
+        prepare: impl FnOnce() + Send + 'static,
+    ) {
         let handle = self.handle.clone();
         // Held until the thread is in the list, so that it finds itself there.
         let mut workers = self.lock_workers();
         let started = thread::Builder::new().name(name.to_owned()).spawn(move || {
+            prepare();
             let _context = handle.enter();
             block_on(future);
         });
@@ -176,15 +214,6 @@ impl Runtime for TokioRuntime {
             // The future is dropped: whoever waits for it sees its channel or guard close.
             Err(error) => tracing::error!(worker = name, %error, "cannot start a thread"),
         }
-    }
-
-    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(Sleep {
-            id: NEXT_SLEEP.fetch_add(1, Ordering::Relaxed),
-            deadline: Instant::now() + duration,
-            handle: self.handle.clone(),
-            timer: None,
-        })
     }
 }
 
