@@ -169,6 +169,14 @@ fn streamed_rows_come_back() {
     }
 }
 
+#[test]
+fn columns_that_changed_cannot_be_left_out() {
+    // Rows, without metadata but with the id of new metadata, one column, no row.
+    let rows = |flags| [0, 0, 0, 2, 0, 0, 0, flags, 0, 0, 0, 1, 0, 1, 7, 0, 0, 0, 0];
+    let error = decode_response(ProtocolVersion::V5, 0, Opcode::Result, &rows(0x0c)).unwrap_err();
+    assert!(error.to_string().contains("columns changed and are left out"), "{error}");
+}
+
 fn responses(version: ProtocolVersion) -> Vec<Response> {
     let change = SchemaChange::object(SchemaChangeKind::Created, SchemaTarget::Table, "ks", "t");
     let function = SchemaChange {

@@ -197,7 +197,10 @@ impl<'a> ResponseWriter<'a> {
     /// Takes the answer out of the buffer, as far as it is written, to go on elsewhere. The
     /// buffer is as it was before this answer, and nothing may be written here any more.
     pub fn detach(&mut self) -> DetachedResponse {
-        let out = self.out.split_off(self.state.start);
+        // A copy: a part of the buffer would keep all of it from being freed.
+        let written = self.out.get(self.state.start..).unwrap_or_default();
+        let out = BytesMut::from(written);
+        self.out.truncate(self.state.start);
         let left = State::new(self.state.version, self.state.stream, self.out.len());
         let mut state = std::mem::replace(&mut self.state, left);
         state.start = 0;
@@ -229,6 +232,9 @@ impl<'a> ResponseWriter<'a> {
     }
 }
 
+/// Bytes that a detached answer may leave unused of its buffer.
+const SPARE_BYTES_MAX: usize = 4 << 10;
+
 /// An answer with a buffer of its own.
 #[derive(Debug)]
 pub struct DetachedResponse {
@@ -258,9 +264,18 @@ impl DetachedResponse {
         result
     }
 
-    /// Completes the frame; `start` in what is left behind is zero.
+    /// The memory that it takes, which is more than what is written.
+    pub fn buffer_bytes(&self) -> usize {
+        self.out.capacity()
+    }
+
+    /// Completes the frame; `start` in what is left behind is zero. The frame takes hardly more
+    /// memory than it has bytes: it may be kept for long.
     pub fn finish(mut self) -> (BytesMut, Finished) {
         let finished = finish(&mut self.out, self.state);
+        if self.out.capacity() - self.out.len() > SPARE_BYTES_MAX.max(self.out.len() / 8) {
+            self.out = BytesMut::from(&*self.out);
+        }
         (self.out, finished)
     }
 }

@@ -171,6 +171,10 @@ impl RowsMetadata {
         let has_state = flags & bit::HAS_MORE_PAGES != 0;
         let paging_state = if has_state { reader.bytes_or_null()? } else { None };
         let changed = flags & bit::METADATA_CHANGED != 0;
+        if changed && flags & bit::NO_METADATA != 0 {
+            // §4.2.5.2: without the columns a client would take the new id for the old columns.
+            return Err(WireError::malformed("a result whose columns changed and are left out"));
+        }
         let new_metadata_id = if changed { Some(reader.short_bytes()?.to_vec()) } else { None };
         let columns = if flags & bit::NO_METADATA == 0 {
             Some(read_columns(reader, flags, count)?)
