@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod config;
 pub mod coordinator;
 pub mod error;
+pub mod internode;
 pub mod node;
 pub mod query;
 pub mod schema;

@@ -7,8 +7,10 @@ pub mod execute;
 pub mod files;
 pub mod frames;
 pub mod gossip;
+pub mod internode;
 mod lab;
 pub mod mutation;
+pub mod pages;
 pub mod parser;
 pub mod seeds;
 pub mod segments;
@@ -19,7 +21,7 @@ pub mod values;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
     ("frames", frames::run),
     ("segments", segments::run),
     ("parser", parser::run),
@@ -28,4 +30,6 @@ pub const TARGETS: [Target; 8] = [
     ("files", files::run),
     ("execute", execute::run),
     ("gossip", gossip::run),
+    ("internode", internode::run),
+    ("pages", pages::run),
 ];

@@ -26,6 +26,8 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("files", files()),
         ("execute", execute()),
         ("gossip", crate::gossip::seeds()),
+        ("internode", crate::internode::seeds()),
+        ("pages", crate::pages::seeds()),
     ]
 }
 

@@ -8,6 +8,7 @@ use helenus_platform::disk::{Disk, RealDisk};
 use helenus_storage::sstable::inspect::InspectOptions;
 
 use crate::cluster::inspect as cluster;
+use crate::coordinator::hints;
 use crate::node;
 
 /// Prints what is in `files`; with the rows or records if `rows`.
@@ -71,6 +72,9 @@ fn one(
         }
         (b"HELMANIF", 8) => {
             helenus_storage::manifest::inspect(disk.as_ref(), path, line).map_err(|e| e.to_string())
+        }
+        (b"HELHINTS", 8) => {
+            hints::inspect(disk.as_ref(), path, rows, line).map_err(|e| e.to_string())
         }
         ([b'H', b'M', b'I', b'D', ..], _) => {
             let dir = path.parent().unwrap_or(Path::new("."));

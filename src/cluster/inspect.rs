@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use helenus_platform::disk::Disk;
 
+use super::change::{Change, decode_payload};
 use super::identity::{Identity, IdentityError};
-use super::metadata;
 use super::metadata_log::{self, MetadataLogError};
+use super::raft::{Config, Snapshot};
+use super::state::changes_of_state;
 use crate::error::Error;
-use crate::schema::{Change, Table};
+use crate::schema::{self, Table};
 
 /// Describes the identity in the data directory `dir`.
 ///
@@ -45,15 +47,40 @@ pub fn metadata(
     let contents = metadata_log::read(disk.as_ref(), path)?;
     let cluster = uuid::Uuid::from_bytes(contents.cluster_id);
     line(&format!("metadata of cluster {cluster}, from version {}", contents.base));
-    if let Some(state) = &contents.snapshot {
-        line(&format!("  state at version {}, {} bytes", contents.base, state.len()));
-        describe(metadata::changes_of_state(state), line);
+    if let Some(Snapshot { state, term, config, .. }) = &contents.snapshot {
+        let (base, bytes) = (contents.base, state.len());
+        line(&format!("  state at version {base}, term {term}, {bytes} bytes"));
+        describe_config(config, line);
+        describe(changes_of_state(state), line);
+        return Ok(());
     }
-    for (version, entry) in (contents.base + 1..).zip(&contents.entries) {
-        line(&format!("  version {version}, {} bytes", entry.len()));
-        describe(metadata::changes_of_entry(entry), line);
+    for entry in &contents.entries {
+        let (version, term, bytes) = (entry.index, entry.term, entry.payload.len());
+        line(&format!("  version {version}, term {term}, {bytes} bytes"));
+        entry.config.iter().for_each(|config| describe_config(config, line));
+        if entry.payload.is_empty() {
+            line("    a leader begins its term");
+        } else {
+            describe(decode_payload(&entry.payload).map(|(_, changes)| changes), line);
+        }
     }
+    let voted_for = contents.vote.voted_for.map_or("nobody".to_owned(), print);
+    line(&format!("  voted for {voted_for} in term {}", contents.vote.term));
+    line(&format!("  committed up to version {}", contents.commit));
     Ok(())
+}
+
+fn print(host: [u8; 16]) -> String {
+    uuid::Uuid::from_bytes(host).to_string()
+}
+
+fn describe_config(config: &Config, line: &mut dyn FnMut(&str)) {
+    for (what, hosts) in [("voters", &config.voters), ("learners", &config.learners)] {
+        if !hosts.is_empty() {
+            let hosts: Vec<String> = hosts.iter().copied().map(print).collect();
+            line(&format!("    {what} {}", hosts.join(" ")));
+        }
+    }
 }
 
 fn describe(changes: Result<Vec<Change>, Error>, line: &mut dyn FnMut(&str)) {
@@ -64,6 +91,22 @@ fn describe(changes: Result<Vec<Change>, Error>, line: &mut dyn FnMut(&str)) {
 }
 
 fn describe_change(change: &Change, line: &mut dyn FnMut(&str)) {
+    match change {
+        Change::Schema(change) => describe_schema_change(change, line),
+        Change::FeatureLevel(level) => line(&format!("    feature level {level}")),
+        Change::PutMember(member) => {
+            let (host, state, voter) = (print(member.host_id), member.state, member.voter);
+            let voter = if voter { ", votes" } else { "" };
+            let (dc, rack, tokens) = (&member.data_center, &member.rack, member.tokens.len());
+            line(&format!("    member {host} {state}{voter}, {dc} {rack}, {tokens} tokens"));
+            let (node, cql) = (member.internode_address, member.cql_address);
+            line(&format!("      nodes at {node}, clients at {cql}"));
+        }
+    }
+}
+
+fn describe_schema_change(change: &schema::Change, line: &mut dyn FnMut(&str)) {
+    use schema::Change;
     match change {
         Change::PutKeyspace(keyspace) => {
             let replication = &keyspace.options.replication;

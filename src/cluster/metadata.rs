@@ -1,56 +1,168 @@
-//! The schema and its history: what is planned against one snapshot is committed only if that
-//! snapshot is still the newest, then it is the next one (decision D6).
+//! The metadata of a node: the state that the cluster agrees on, and how it changes (decision D6).
+//!
+//! What is planned against one state is committed only as the very next entry after it, and then
+//! leads to the next state. A cluster of one commits by syncing its log; with more members the
+//! same log is a Raft group's.
+//!
+//! ```text
+//! change (propose.rs)      plans, asks the leader, waits until it is applied everywhere
+//!    | inputs
+//! group (group.rs)         a worker: the Raft state machine, the log on disk, messages
+//!    | committed entries
+//! applier (apply.rs)       a worker: makes entries real in the engine, publishes the new state
+//! upkeep (upkeep.rs)       a task: our own entry, voters, the feature level
+//! ```
+//!
+//! Before [`Metadata::start`] it can only be read.
 
+mod apply;
+mod group;
+mod join;
+mod propose;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+mod upkeep;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
+use helenus_platform::channel::{self, Sender};
 use helenus_platform::clock::Clock;
-use helenus_platform::codec::{Put, Reader};
 use helenus_platform::disk::Disk;
+use helenus_platform::random::Random;
+use helenus_platform::runtime::{BoxFuture, Runtime};
+use helenus_platform::signal::Signal;
 
-use super::metadata_log::{MetadataLog, MetadataLogError};
+use self::apply::Apply;
+use self::group::{Group, Input};
+use super::change::{Change, encode_payload};
+use super::members::{FEATURE_LEVEL, Member, Members};
+use super::metadata_log::{MetadataLog, MetadataLogError, Recovered};
+use super::raft::{Entry, NodeId, Role, Snapshot, Timing, Vote};
+use super::state::ClusterState;
+use super::transport::{Liveness, MemberAddress, MetadataTransport, Reply, Request, RequestBody};
+use super::wait::Turnstile;
 use crate::error::{Error, Result};
-use crate::schema::{CHANGE_VERSION, Change, Schema, system};
+use crate::schema::{self, Schema};
 
-/// Version of the encoding of an entry: a count and that many changes.
-const ENTRY_VERSION: u8 = 1;
-/// A snapshot begins with the ids that are next, which the definitions alone do not tell.
-const STATE_VERSION: u8 = 1;
+pub use self::join::{Joined, join};
+pub use self::propose::Changed;
+#[cfg(test)]
+pub(crate) use self::simulation::{Plant, planted};
+
+/// Inputs that may wait for the group before senders do.
+const INBOX: usize = 1024;
 
 /// Who makes the effects of a change real, between its commit and its becoming visible.
 pub trait Applier: Send + Sync {
-    /// Called before the changes are committed, with the snapshot that they were planned against.
+    /// Called where the changes are proposed, before they are, and elsewhere before they are
+    /// applied; with the state that they were planned against. Blocks on the disk.
     ///
     /// # Errors
-    /// Nothing is committed.
-    fn prepare(&self, _before: &Schema, _changes: &[Change]) -> Result<()> {
+    /// Nothing is proposed; elsewhere they are applied all the same.
+    fn prepare(&self, _before: &ClusterState, _changes: &[schema::Change]) -> Result<()> {
         Ok(())
     }
 
-    /// Called with the snapshots before and after, on the thread that committed.
+    /// Called with the states before and after, on a worker. Blocks on the disk.
     ///
     /// # Errors
     /// The change is committed and will be applied at the next start; the node must not go on
     /// as if it had been.
-    fn apply(&self, before: &Schema, after: &Schema, changes: &[Change]) -> Result<()>;
+    fn apply(
+        &self,
+        before: &ClusterState,
+        after: &ClusterState,
+        changes: &[schema::Change],
+    ) -> Result<()>;
 }
 
-/// The metadata log with the schema that it leads to.
+/// What a group of members needs of the node that it runs on.
+#[derive(Clone)]
+pub struct Running {
+    /// Runs its workers and tasks.
+    pub runtime: Arc<dyn Runtime>,
+    /// Where chance comes from.
+    pub random: Arc<dyn Random>,
+    /// Makes changes real.
+    pub applier: Arc<dyn Applier>,
+    /// Reaches other members.
+    pub transport: Arc<dyn MetadataTransport>,
+    /// Knows who is up.
+    pub liveness: Arc<dyn Liveness>,
+    /// This node as it wants to be known: addresses, place, feature level. Tokens, state and vote
+    /// are the cluster's to decide and not looked at.
+    pub own: Member,
+    /// How long things take.
+    pub timing: Timing,
+}
+
+/// The metadata of a node; see the module's head.
 pub struct Metadata {
-    schema: ArcSwap<Schema>,
-    /// Held while a change is planned, committed and applied: changes happen one at a time.
-    log: Mutex<MetadataLog>,
+    inner: Arc<Inner>,
+}
+
+/// What the group, the applier and everybody else share.
+struct Inner {
+    // Fixed after open.
+    cluster_id: [u8; 16],
+    host_id: NodeId,
+    clock: Arc<dyn Clock>,
+    // Set once.
+    running: OnceLock<(Running, Sender<Input>)>,
+    /// Why changes are refused until the node is restarted.
+    failure: OnceLock<Error>,
+    // Synchronised by themselves.
+    state: ArcSwap<ClusterState>,
+    /// What this node is to the group: changed by the group.
+    standing: ArcSwap<Standing>,
+    /// Moves when a state was published, the standing has changed, something has failed, or the
+    /// node stops.
+    moved: Signal,
+    /// One change of this node's own at a time: others would only conflict.
+    turnstile: Turnstile,
+    stopping: AtomicBool,
+    /// Workers and tasks that have not ended yet.
+    alive: AtomicUsize,
+    // Guarded by themselves.
+    /// Members that say that they are elsewhere than the state says.
+    moved_to: Mutex<BTreeMap<NodeId, SocketAddr>>,
+    /// Taken by `start`.
+    opened: Mutex<Option<(MetadataLog, Recovered)>>,
+    /// What the applier is to do next.
+    to_apply: Mutex<VecDeque<Apply>>,
+    to_apply_filled: Signal,
+    /// Held while an entry is applied.
+    applying: Mutex<()>,
+}
+
+/// What a node is to its group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Leader, follower, or standing for election.
+    pub role: Role,
+    /// The term of the group.
+    pub term: u64,
+    /// Who leads, as far as is known.
+    pub leader: Option<NodeId>,
 }
 
 impl std::fmt::Debug for Metadata {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Metadata").field("version", &self.schema.load().version).finish()
+        formatter.debug_struct("Metadata").field("version", &self.state().version).finish()
     }
 }
 
 impl Metadata {
-    /// Founds the metadata of a new cluster in `dir`.
+    /// Founds a cluster of which `founder` is the only member, in `dir`, which must exist.
     ///
     /// # Errors
     /// Those of the disk.
@@ -59,242 +171,370 @@ impl Metadata {
         clock: Arc<dyn Clock>,
         dir: &Path,
         cluster_id: [u8; 16],
-    ) -> std::result::Result<Self, MetadataLogError> {
-        let log = MetadataLog::create(disk, clock, dir, cluster_id)?;
-        let schema = Schema::with_system_keyspaces(system::keyspaces());
-        Ok(Self { schema: ArcSwap::from_pointee(schema), log: Mutex::new(log) })
+        founder: Member,
+    ) -> Result<Self> {
+        let host_id = founder.host_id;
+        let founder = Member { voter: true, ..founder };
+        let config = Members::default().with(founder.clone()).config();
+        let changes = [Change::PutMember(founder), Change::FeatureLevel(FEATURE_LEVEL)];
+        let entry = Entry {
+            index: 1,
+            term: 1,
+            wall_micros: clock.wall_micros(),
+            config: Some(Arc::new(config)),
+            payload: encode_payload(&cluster_id, &changes).into(),
+        };
+        let vote = Vote { term: 1, voted_for: Some(host_id) };
+        MetadataLog::create(disk.as_ref(), dir, cluster_id, None, &vote, &[entry])
+            .map_err(|error| refused(&error))?;
+        Self::open(disk, clock, dir, cluster_id, host_id, 1)
+    }
+
+    /// Makes the metadata of a node that has been taken into a cluster: nothing yet, the others
+    /// send it.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn create_joining(
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+        dir: &Path,
+        cluster_id: [u8; 16],
+        host_id: NodeId,
+    ) -> Result<Self> {
+        MetadataLog::create(disk.as_ref(), dir, cluster_id, None, &Vote::default(), &[])
+            .map_err(|error| refused(&error))?;
+        Self::open(disk, clock, dir, cluster_id, host_id, 0)
     }
 
     /// Reads the metadata in `dir`, in which the change `committed` must be.
     ///
     /// # Errors
-    /// Damaged and newer files are named.
+    /// Damaged files and those of other versions are named.
     pub fn open(
         disk: Arc<dyn Disk>,
         clock: Arc<dyn Clock>,
         dir: &Path,
         cluster_id: [u8; 16],
+        host_id: NodeId,
         committed: u64,
     ) -> Result<Self> {
-        let (log, recovered) =
-            MetadataLog::open(disk, clock, dir, cluster_id, committed).map_err(|e| damaged(&e))?;
-        let mut schema = Schema::with_system_keyspaces(system::keyspaces());
-        let first = log.version() - recovered.entries.len() as u64;
+        let (log, mut recovered) =
+            MetadataLog::open(disk, dir, cluster_id, committed).map_err(|error| refused(&error))?;
         let (log_path, snapshot_path) = log.paths();
         let in_file =
             |path: &Path, error: Error| Error::server(format!("{}: {error}", path.display()));
-        if let Some(state) = recovered.snapshot {
-            let decoded = decode_state(&schema, &state, first);
-            schema = decoded.map_err(|error| in_file(&snapshot_path, error))?;
+        let mut state = match &recovered.snapshot {
+            Some(found) => ClusterState::decode(&found.state, found.index)
+                .map_err(|error| in_file(&snapshot_path, error))?,
+            None => ClusterState::empty()?,
+        };
+        let voters = &recovered.log.config().voters;
+        if voters.len() == 1 && voters.contains(&host_id) {
+            recovered.commit = recovered.log.last_index();
         }
-        for (version, entry) in (first + 1..).zip(&recovered.entries) {
-            let applied = decode_entry(entry).and_then(|c| schema.apply_all(&c, version));
-            schema = applied.map_err(|error| in_file(&log_path, error))?;
+        for entry in recovered.log.from(state.version + 1) {
+            if entry.index > recovered.commit {
+                break;
+            }
+            state = state.after(entry).map_err(|error| in_file(&log_path, error))?.0;
         }
-        Ok(Self { schema: ArcSwap::from_pointee(schema), log: Mutex::new(log) })
+        let standing = Standing { role: Role::Follower, term: 0, leader: None };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                cluster_id,
+                host_id,
+                clock,
+                running: OnceLock::new(),
+                failure: OnceLock::new(),
+                state: ArcSwap::from_pointee(state),
+                standing: ArcSwap::from_pointee(standing),
+                moved: Signal::new(),
+                turnstile: Turnstile::default(),
+                stopping: AtomicBool::new(false),
+                alive: AtomicUsize::new(0),
+                moved_to: Mutex::default(),
+                opened: Mutex::new(Some((log, recovered))),
+                to_apply: Mutex::default(),
+                to_apply_filled: Signal::new(),
+                applying: Mutex::new(()),
+            }),
+        })
     }
 
-    /// Founds a metadata log in `dir`, which must exist, that begins with `schema`.
+    /// Founds a metadata log in `dir`, which must exist, that begins with `state`, in a cluster of
+    /// which `host_id` is the only member.
     ///
     /// # Errors
     /// Those of the disk.
     pub fn export(
-        schema: &Schema,
+        state: &ClusterState,
         disk: &Arc<dyn Disk>,
-        clock: &Arc<dyn Clock>,
         dir: &Path,
         cluster_id: [u8; 16],
+        host_id: NodeId,
     ) -> Result<()> {
-        let (disk, clock) = (disk.clone(), clock.clone());
-        let state = encode_state(schema);
-        MetadataLog::create_at(disk, clock, dir, cluster_id, schema.version, &state)
-            .map_err(|error| Error::server(error.to_string()))
+        let alone = state.members.get(&host_id).map(|member| Member::clone(member));
+        let alone = alone.map(|member| Member { voter: true, ..member });
+        let members = alone.map(|member| Members::default().with(member)).unwrap_or_default();
+        let config = Arc::new(members.config());
+        let state = state.with_members(members)?;
+        let index = state.version;
+        let snapshot = Snapshot { index, term: 1, config, state: state.encode() };
+        let vote = Vote { term: 1, voted_for: Some(host_id) };
+        MetadataLog::create(disk.as_ref(), dir, cluster_id, Some(&snapshot), &vote, &[])
+            .map_err(|error| refused(&error))
     }
 
-    /// Runs `action` with the newest snapshot while no change can happen.
-    pub fn held<T>(&self, action: impl FnOnce(&Schema) -> T) -> T {
-        let _log = self.lock();
-        action(&self.schema())
+    /// Begins to take part: from now on it can change. To be called once.
+    pub fn start(&self, running: Running) {
+        let inner = &self.inner;
+        let Some((log, recovered)) = locked(&inner.opened).take() else { return };
+        let (sender, inbox) = channel::bounded(INBOX);
+        if inner.running.set((running.clone(), sender.clone())).is_err() {
+            return;
+        }
+        let group = Group::new(inner.clone(), running.clone(), log, recovered, inbox, sender);
+        let runtime = running.runtime.clone();
+        inner.alive.fetch_add(3, Ordering::SeqCst);
+        runtime.spawn_worker("helenus-metadata", ended(inner.clone(), group.run()));
+        let applier = apply::run(inner.clone(), running.applier.clone());
+        runtime.spawn_worker("helenus-applier", ended(inner.clone(), applier));
+        let upkeep = upkeep::run(inner.clone(), running);
+        runtime.spawn("metadata upkeep", ended(inner.clone(), upkeep));
     }
 
-    /// The newest snapshot.
+    /// Ends taking part, and waits until nothing of it writes any more.
+    pub async fn stop(&self) {
+        self.inner.stop();
+        loop {
+            let epoch = self.inner.moved.epoch();
+            if self.inner.alive.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            self.inner.moved.wait_past(epoch).await;
+        }
+    }
+
+    /// Runs `action` with the newest state while no change can be applied.
+    pub fn held<T>(&self, action: impl FnOnce(&ClusterState) -> T) -> T {
+        let _applying = locked(&self.inner.applying);
+        action(&self.state())
+    }
+
+    /// The newest state that this node has applied.
+    #[must_use]
+    pub fn state(&self) -> Arc<ClusterState> {
+        self.inner.state.load_full()
+    }
+
+    /// Its schema.
     #[must_use]
     pub fn schema(&self) -> Arc<Schema> {
-        self.schema.load_full()
+        self.inner.state.load().schema.clone()
     }
 
-    /// Plans a change against the newest snapshot, commits it durably, applies it and makes it
-    /// visible. No change planned means nothing is committed. Blocks on the disk.
-    ///
-    /// # Errors
-    /// Those of `plan`, of the log, and of the applier.
-    pub fn change(
-        &self,
-        applier: &dyn Applier,
-        plan: impl FnOnce(&Schema) -> Result<Vec<Change>>,
-    ) -> Result<(Arc<Schema>, Vec<Change>)> {
-        let mut log = self.lock();
-        let before = self.schema();
-        let changes = plan(&before)?;
-        if changes.is_empty() {
-            return Ok((before, changes));
-        }
-        let after = Arc::new(before.apply_all(&changes, before.version + 1)?);
-        applier.prepare(&before, &changes)?;
-        log.append(&encode_entry(&changes)).map_err(|e| Error::server(e.to_string()))?;
-        if let Err(error) = applier.apply(&before, &after, &changes) {
-            // Committed, but not in force: planning on would be against a schema that is not so.
-            log.refuse_changes();
-            return Err(error);
-        }
-        self.schema.store(after.clone());
-        if log.wants_snapshot() {
-            log.snapshot(&encode_state(&after)).map_err(|e| Error::server(e.to_string()))?;
-        }
-        Ok((after, changes))
+    /// The cluster that it belongs to.
+    #[must_use]
+    pub fn cluster_id(&self) -> [u8; 16] {
+        self.inner.cluster_id
     }
 
-    fn lock(&self) -> MutexGuard<'_, MetadataLog> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What this node is to the group.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        **self.inner.standing.load()
+    }
+
+    /// Moves whenever a state is published; also at other times.
+    #[must_use]
+    pub fn signal(&self) -> &Signal {
+        &self.inner.moved
+    }
+
+    /// Waits until this node has applied `version`; answers what it has when it has, or when
+    /// `timeout` is over. Whoever serves a request that names a version calls this first.
+    pub async fn reached(&self, version: u64, timeout: Duration) -> u64 {
+        self.inner.reached(version, timeout).await
+    }
+
+    /// Answers a request of another member. `peer` is who the transport knows the sender to be, if
+    /// it knows.
+    pub fn handle(&self, peer: Option<NodeId>, request: Bytes) -> BoxFuture<'static, Bytes> {
+        let inner = self.inner.clone();
+        Box::pin(async move {
+            let reply = match Request::decode(&request) {
+                Ok(request) => inner.answer(peer, request).await,
+                Err(error) => Reply::Refused(format!("the request cannot be read: {error}")),
+            };
+            reply.encode()
+        })
     }
 }
 
-fn damaged(error: &impl std::fmt::Display) -> Error {
+impl Drop for Metadata {
+    fn drop(&mut self) {
+        // Whatever else holds the inner part works for whoever holds this one.
+        self.inner.stop();
+    }
+}
+
+impl Inner {
+    fn running(&self) -> Result<&(Running, Sender<Input>)> {
+        let stopped = self.stopping.load(Ordering::SeqCst);
+        self.running.get().filter(|_| !stopped).ok_or_else(|| {
+            Error::server("the metadata of this node cannot be changed: it is not running")
+        })
+    }
+
+    fn check_failure(&self) -> Result<()> {
+        self.failure.get().map_or(Ok(()), |error| Err(error.clone()))
+    }
+
+    fn fail(&self, error: Error) {
+        tracing::error!(%error, "changes of the schema are refused until the node is restarted");
+        // The first failure says most.
+        drop(self.failure.set(error));
+        self.moved.notify_all();
+    }
+
+    fn stop(&self) {
+        if self.stopping.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        if let Some((_, inbox)) = self.running.get() {
+            // A full inbox wakes the group as well.
+            drop(inbox.try_send(Input::Stop));
+        }
+        self.to_apply_filled.notify_all();
+        self.moved.notify_all();
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    async fn reached(&self, version: u64, timeout: Duration) -> u64 {
+        let until = self.clock.monotonic() + timeout;
+        loop {
+            let epoch = self.moved.epoch();
+            let now = self.clock.monotonic();
+            let applied = self.state.load().version;
+            let given_up = self.is_stopping() || self.failure.get().is_some() || now >= until;
+            if applied >= version || given_up {
+                return applied;
+            }
+            let Ok((running, _)) = self.running() else { return applied };
+            let moved = self.moved.wait_past(epoch);
+            super::wait::within(&running.runtime, Some(until - now), moved).await;
+        }
+    }
+
+    /// Asks the group, which answers when what it answers is durable.
+    async fn ask<T>(&self, input: impl FnOnce(Sender<T>) -> Input) -> Option<T> {
+        let (_, inbox) = self.running().ok()?;
+        let (sender, mut receiver) = channel::bounded(1);
+        inbox.send(input(sender)).await.ok()?;
+        receiver.recv().await
+    }
+
+    async fn answer(&self, peer: Option<NodeId>, request: Request) -> Reply {
+        let own = self.host_id;
+        let refuse = |sentence: &str| Reply::Refused(sentence.to_owned());
+        if request.to != NodeId::default() && request.to != own {
+            return refuse("another node has this address now");
+        }
+        if peer.is_some_and(|peer| peer != request.from) {
+            return refuse("the sender is not who it says it is");
+        }
+        let joins = matches!(request.body, RequestBody::Join(_));
+        if request.cluster_id != self.cluster_id && !joins {
+            return refuse("the sender belongs to another cluster");
+        }
+        let from = request.from;
+        self.note_address(from, request.from_address);
+        if self.state.load().members.has_left(&from) {
+            return refuse("the sender has left the cluster; it can join with an empty directory");
+        }
+        match request.body {
+            RequestBody::Join(member) => match self.take_in(request.cluster_id, member).await {
+                Ok(reply) => reply,
+                Err(error) => Reply::Refused(error.message),
+            },
+            RequestBody::Raft(message) => {
+                if let Err(error) = apply::check_readable(&message) {
+                    return Reply::Refused(error.message);
+                }
+                let input = |reply| Input::Message { from, message, reply: Some(reply) };
+                self.ask(input).await.map_or_else(|| refuse(STOPPED), Reply::Raft)
+            }
+            RequestBody::Propose { base, config, payload } => {
+                let input = |reply| Input::Propose { base, config, payload, reply };
+                // Who does not take part any more leads nobody: the proposer looks for who does.
+                self.ask(input).await.unwrap_or(Reply::Elsewhere(None))
+            }
+            RequestBody::Await { version } => {
+                Reply::Applied(self.reached(version, propose::AGREEMENT_TIMEOUT).await)
+            }
+        }
+    }
+
+    fn request(&self, running: &Running, to: NodeId, body: RequestBody) -> Bytes {
+        let (cluster_id, from) = (self.cluster_id, self.host_id);
+        let from_address = running.own.internode_address;
+        Request { cluster_id, from, from_address, to, body }.encode()
+    }
+
+    /// Remembers where a member is now, until the log says so: without it, who has moved could not
+    /// be reached to agree on where it is.
+    fn note_address(&self, host: NodeId, address: SocketAddr) {
+        let state = self.state.load();
+        let Some(member) = state.members.get(&host) else { return };
+        let mut moved_to = locked(&self.moved_to);
+        if member.internode_address == address {
+            moved_to.remove(&host);
+        } else {
+            moved_to.insert(host, address);
+        }
+    }
+
+    /// Where a member is reached.
+    fn address_of(&self, host: &NodeId) -> Option<MemberAddress> {
+        let noted = locked(&self.moved_to).get(host).copied();
+        let agreed = || self.state.load().members.get(host).map(|m| m.internode_address);
+        let address = noted.or_else(agreed)?;
+        Some(MemberAddress { host_id: Some(*host), address })
+    }
+}
+
+/// What is told while the node stops.
+const STOPPED: &str = "the node is stopping";
+
+fn refused(error: &MetadataLogError) -> Error {
     Error::server(error.to_string())
 }
 
-fn put_changes(changes: &[Change], out: &mut Vec<u8>) {
-    out.put_varint(changes.len() as u64);
-    for change in changes {
-        change.encode(out);
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says that a part has ended, however it did.
+struct Alive(Arc<Inner>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.alive.fetch_sub(1, Ordering::SeqCst);
+        self.0.moved.notify_all();
     }
 }
 
-fn read_changes(reader: &mut Reader<'_>) -> Result<Vec<Change>> {
-    let what = |e: &dyn std::fmt::Display| Error::server(format!("metadata log: an entry: {e}"));
-    let count = reader.varint().map_err(|e| what(&e))?;
-    let mut changes = Vec::new();
-    for _ in 0..count {
-        version_of(&mut reader.clone(), "a change", CHANGE_VERSION)?;
-        changes.push(Change::decode(reader).map_err(|e| what(&e))?);
-    }
-    if !reader.is_empty() {
-        return Err(Error::server("metadata log: bytes follow the end of an entry"));
-    }
-    Ok(changes)
-}
-
-fn version_of(reader: &mut Reader<'_>, whose: &str, known: u8) -> Result<()> {
-    let found = reader.u8().map_err(|e| damaged(&e))?;
-    if found != known {
-        return Err(Error::server(format!(
-            "metadata log: {whose} has version {found}, this program reads {known}: use the \
-             program that wrote it"
-        )));
-    }
-    Ok(())
-}
-
-fn encode_entry(changes: &[Change]) -> Vec<u8> {
-    let mut bytes = vec![ENTRY_VERSION];
-    put_changes(changes, &mut bytes);
-    bytes
-}
-
-/// The changes that an entry of the log holds.
-pub(super) fn changes_of_entry(bytes: &[u8]) -> Result<Vec<Change>> {
-    decode_entry(bytes)
-}
-
-/// The changes that make the state of a snapshot.
-pub(super) fn changes_of_state(bytes: &[u8]) -> Result<Vec<Change>> {
-    read_state(bytes).map(|(_, _, changes)| changes)
-}
-
-fn decode_entry(bytes: &[u8]) -> Result<Vec<Change>> {
-    let mut reader = Reader::new(bytes);
-    version_of(&mut reader, "an entry", ENTRY_VERSION)?;
-    read_changes(&mut reader)
-}
-
-fn encode_state(schema: &Schema) -> Vec<u8> {
-    let mut bytes = vec![STATE_VERSION];
-    bytes.put_u32_le(schema.next_keyspace_id().0);
-    bytes.put_u32_le(schema.next_table_id().0);
-    put_changes(&schema.as_changes(), &mut bytes);
-    bytes
-}
-
-fn read_state(bytes: &[u8]) -> Result<(u32, u32, Vec<Change>)> {
-    let mut reader = Reader::new(bytes);
-    version_of(&mut reader, "a snapshot's state", STATE_VERSION)?;
-    let next_keyspace_id = reader.u32_le().map_err(|e| damaged(&e))?;
-    let next_table_id = reader.u32_le().map_err(|e| damaged(&e))?;
-    Ok((next_keyspace_id, next_table_id, read_changes(&mut reader)?))
-}
-
-fn decode_state(empty: &Schema, bytes: &[u8], version: u64) -> Result<Schema> {
-    let (next_keyspace_id, next_table_id, changes) = read_state(bytes)?;
-    Ok(empty.apply_all(&changes, version)?.with_next_ids(next_keyspace_id, next_table_id))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::schema::{KeyspaceDefinition, KeyspaceKind, KeyspaceOptions};
-    use helenus_platform::clock::ManualClock;
-    use helenus_platform::disk::MemoryDisk;
-
-    struct Nothing;
-
-    impl Applier for Nothing {
-        fn apply(&self, _: &Schema, _: &Schema, _: &[Change]) -> Result<()> {
-            Ok(())
-        }
-    }
-
-    fn put(schema: &Schema, name: &str) -> Vec<Change> {
-        vec![Change::PutKeyspace(KeyspaceDefinition {
-            id: schema.next_keyspace_id(),
-            name: name.into(),
-            kind: KeyspaceKind::User,
-            options: KeyspaceOptions { replication: [].into(), durable_writes: true },
-        })]
-    }
-
-    #[test]
-    fn a_schema_survives_restarts_and_snapshots_and_ids_are_never_reused() {
-        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(0));
-        let dir = Path::new("/m");
-        disk.create_dir_all(dir).unwrap();
-        let metadata = Metadata::create(disk.clone(), clock.clone(), dir, [1; 16]).unwrap();
-        metadata.change(&Nothing, |schema| Ok(put(schema, "a"))).unwrap();
-        metadata.change(&Nothing, |schema| Ok(put(schema, "b"))).unwrap();
-        let dropped = Change::DropKeyspace { name: "b".into() };
-        metadata.change(&Nothing, |_| Ok(vec![dropped])).unwrap();
-        let before = metadata.schema();
-        drop(metadata);
-        let metadata = Metadata::open(disk.clone(), clock.clone(), dir, [1; 16], 3).unwrap();
-        let after = metadata.schema();
-        assert_eq!(after.schema_version, before.schema_version);
-        assert_eq!((after.version, after.next_keyspace_id()), (3, before.next_keyspace_id()));
-        metadata.lock().snapshot(&encode_state(&after)).unwrap();
-        drop(metadata);
-        let again = Metadata::open(disk, clock, dir, [1; 16], 3).unwrap().schema();
-        assert_eq!(again.schema_version, before.schema_version);
-        assert_eq!((again.version, again.next_keyspace_id()), (3, before.next_keyspace_id()));
-        assert!(again.keyspace("a").is_some() && again.keyspace("b").is_none());
-    }
-
-    #[test]
-    fn what_cannot_be_planned_changes_nothing() {
-        let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
-        let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(0));
-        let dir = Path::new("/m");
-        disk.create_dir_all(dir).unwrap();
-        let metadata = Metadata::create(disk, clock, dir, [1; 16]).unwrap();
-        assert!(metadata.change(&Nothing, |_| Err(Error::invalid("no"))).is_err());
-        assert_eq!(metadata.schema().version, 0);
-    }
+fn ended(
+    inner: Arc<Inner>,
+    part: impl Future<Output = ()> + Send + 'static,
+) -> BoxFuture<'static, ()> {
+    let alive = Alive(inner);
+    Box::pin(async move {
+        part.await;
+        drop(alive);
+    })
 }

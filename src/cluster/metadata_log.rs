@@ -1,50 +1,34 @@
-//! The metadata log: one ordered history of every change to the schema.
+//! The metadata log on disk: one ordered history of every change to the schema and to the members,
+//! with what a member of a group must not forget of its votes.
 //!
 //! It lives outside the engine, in files of its own, so that a node knows its tables before it
-//! opens them. Entries carry results (whole definitions with their assigned ids), never CQL, so
-//! that two versions of the program that read the same log have the same schema. One member
-//! commits by syncing; a group of members will carry the same entries by consensus.
+//! opens them. The bytes are laid out in `metadata_log/format.rs`.
 //!
-//! # Files
+//! # Saving
 //!
-//! A directory holds at most one `snapshot-V` and one `log-V`, where `V` is the version, in 16
-//! hexadecimal digits, that the log's first entry follows. All integers are little endian unless
-//! they are varints.
-//!
-//! ```text
-//! both begin with   "HMLG" or "HMSN" | u16 format version (1) | u16 0 | 16 bytes cluster id |
-//!                   u64 V | u32 CRC-32 of all before
-//! snapshot then     u64 length | state | u32 CRC-32 of length and state, salted
-//! log then, each    entry   0xE1 | u32 length | u64 version | i64 wall clock, microseconds |
-//!                           payload | u32 CRC-32 of all before, salted
-//!                   commit  0xC1 | u64 version | u32 CRC-32 of all before, salted
-//! ```
-//!
-//! The salt is the CRC-32 of the cluster id, so a file of another cluster is not taken for ours.
-//!
-//! # Commit
-//!
-//! An entry is written and synced, then its commit mark is written and synced, then it is applied
-//! and answered. The mark tells a torn entry (no mark: nobody was promised it, it is dropped) from
-//! a damaged one (a mark: refused as corrupt, by file and offset). Files appear by rename, whole.
+//! What a member has to save is written in one piece and synced, then a mark is written and synced
+//! behind it, and only then it is acted on and answered. The mark tells a torn record (nobody was
+//! promised it, it is dropped) from a damaged one (refused as corrupt, by file and offset). It
+//! also says how far entries are committed: for the only voter, all of them. Files appear by
+//! rename, whole.
 #![deny(clippy::indexing_slicing)]
+
+mod format;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use helenus_platform::checksum::crc32_salted;
-use helenus_platform::clock::Clock;
-use helenus_platform::codec::{CodecError, Put, Reader};
+use helenus_platform::codec::Reader;
 use helenus_platform::disk::{Disk, File};
 
-const FORMAT_VERSION: u16 = 1;
-const LOG_MAGIC: &[u8; 4] = b"HMLG";
-const SNAPSHOT_MAGIC: &[u8; 4] = b"HMSN";
-const ENTRY: u8 = 0xE1;
-const COMMIT: u8 = 0xC1;
-const HEADER_BYTES: usize = 4 + 2 + 2 + 16 + 8 + 4;
-/// The most that one change of the schema may take, and far more than any real one.
-pub const ENTRY_BYTES_MAX: usize = 16 << 20;
+use self::format::{
+    Found, LOG_MAGIC, SNAPSHOT_MAGIC, Scan, header, mark, put_entry, put_vote, salt_of,
+    snapshot_file,
+};
+use super::raft::{Config, Entry, Log, Snapshot, Vote};
+
+pub use super::raft::ENTRY_BYTES_MAX;
+
 /// A file larger than this is not read: it is not a metadata log.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 /// The log is replaced by a snapshot when it has grown past this.
@@ -73,9 +57,12 @@ pub enum MetadataLogError {
         /// What is wrong there.
         what: &'static str,
     },
-    /// A file was written by a newer version of the program.
-    #[error("metadata log: {path} has format version {found}, this program reads up to {known}")]
-    Newer {
+    /// A file was written by a version of the program that writes another format.
+    #[error(
+        "metadata log: {path} has format version {found}, this program reads {known}: use the \
+         program that wrote it"
+    )]
+    Version {
         /// Which file.
         path: PathBuf,
         /// Its version.
@@ -112,29 +99,34 @@ pub enum MetadataLogError {
 type Result<T> = std::result::Result<T, MetadataLogError>;
 
 /// What was on disk when the log was opened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Recovered {
-    /// The state of the newest snapshot, if there is one.
-    pub snapshot: Option<Vec<u8>>,
-    /// The payloads committed since, oldest first.
-    pub entries: Vec<Vec<u8>>,
+    /// The newest snapshot, if there is one.
+    pub snapshot: Option<Snapshot>,
+    /// The entries since.
+    pub log: Log,
+    /// The newest vote.
+    pub vote: Vote,
+    /// How far entries are known to be committed.
+    pub commit: u64,
 }
 
-/// The open log. Appending blocks on the disk: call it from a worker that may.
+/// The open log. Saving blocks on the disk: call it from a worker that may.
 pub struct MetadataLog {
     // Fixed after open.
     disk: Arc<dyn Disk>,
-    clock: Arc<dyn Clock>,
     dir: PathBuf,
     cluster_id: [u8; 16],
     salt: u32,
-    // Changed by appending, which takes `&mut self`.
+    // Changed by saving, which takes `&mut self`.
     base: u64,
-    version: u64,
     file: Arc<dyn File>,
     path: PathBuf,
     end: u64,
     failed: bool,
+    /// Lets a test plant the fault of answering before what was promised is durable.
+    #[cfg(test)]
+    pub(crate) skips_sync: bool,
 }
 
 fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> MetadataLogError {
@@ -150,95 +142,94 @@ fn snapshot_name(base: u64) -> String {
     format!("snapshot-{base:016x}")
 }
 
-fn base_of(name: &str, prefix: &str) -> Option<u64> {
-    let digits = name.strip_prefix(prefix)?;
-    (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok()).flatten()
+fn base_of(name: &str, kind: &str) -> Option<u64> {
+    let digits = name.strip_prefix(kind)?;
+    (digits.len() == 16).then(|| u64::from_str_radix(digits, 16).ok())?
 }
 
 impl MetadataLog {
-    /// Founds an empty log in `dir`, which must exist.
+    /// Makes the log of a directory that has none: after a snapshot, if one is given, with these
+    /// entries, all of them committed.
     ///
     /// # Errors
-    /// Those of the disk; a log that is there already is refused.
+    /// Those of the disk.
     pub fn create(
-        disk: Arc<dyn Disk>,
-        clock: Arc<dyn Clock>,
+        disk: &dyn Disk,
         dir: &Path,
         cluster_id: [u8; 16],
-    ) -> Result<Self> {
-        let salt = salt_of(&cluster_id);
-        let (file, path) = create_log(disk.as_ref(), dir, &cluster_id, 0)?;
-        let dir = dir.to_path_buf();
-        let end = HEADER_BYTES as u64;
-        let (base, version, failed) = (0, 0, false);
-        Ok(Self { disk, clock, dir, cluster_id, salt, base, version, file, path, end, failed })
-    }
-
-    /// Founds a log in `dir`, which must exist and be empty, that begins at `version` with `state`.
-    ///
-    /// # Errors
-    /// As [`Self::create`].
-    pub fn create_at(
-        disk: Arc<dyn Disk>,
-        clock: Arc<dyn Clock>,
-        dir: &Path,
-        cluster_id: [u8; 16],
-        version: u64,
-        state: &[u8],
+        snapshot: Option<&Snapshot>,
+        vote: &Vote,
+        entries: &[Entry],
     ) -> Result<()> {
-        let mut log = Self::create(disk, clock, dir, cluster_id)?;
-        log.version = version;
-        log.snapshot(state)
+        let base = snapshot.map_or((0, 0), |snapshot| (snapshot.index, snapshot.term));
+        let commit = entries.last().map_or(base.0, |entry| entry.index);
+        let bytes = log_file(&cluster_id, base, vote, entries, commit);
+        publish(disk, dir, &log_name(base.0), &bytes)?;
+        match snapshot {
+            Some(snapshot) => {
+                let bytes = snapshot_file(snapshot, &cluster_id);
+                publish(disk, dir, &snapshot_name(base.0), &bytes)
+            }
+            None => Ok(()),
+        }
     }
 
-    /// Opens the log that [`Self::create`] founded in `dir`, in which the change `committed` and
-    /// all before it must be.
+    /// Opens the log in `dir`, in which entry `committed` must be.
     ///
     /// # Errors
-    /// [`MetadataLogError::Corrupt`], [`MetadataLogError::EndLost`] and
-    /// [`MetadataLogError::Newer`] name the file.
+    /// Damaged files, those of other versions and those of another cluster are named and left as
+    /// they are.
     pub fn open(
         disk: Arc<dyn Disk>,
-        clock: Arc<dyn Clock>,
         dir: &Path,
         cluster_id: [u8; 16],
         committed: u64,
     ) -> Result<(Self, Recovered)> {
         let names = names_in(disk.as_ref(), dir)?;
-        let snapshot = names.iter().filter_map(|name| base_of(name, "snapshot-")).max();
-        let base = snapshot.unwrap_or(0);
-        let salt = salt_of(&cluster_id);
+        let newest = names.iter().filter_map(|name| base_of(name, "snapshot-")).max();
+        let base = newest.unwrap_or(0);
         let path = dir.join(log_name(base));
         if !disk.exists(&path).map_err(io("looking for", &path))? {
             let what = "it is missing, and with it the schema";
             // Beside a log that goes on from a snapshot, it is the snapshot that is missing.
             let continued = names.iter().filter_map(|name| base_of(name, "log-")).max();
-            let missing = continued.filter(|_| snapshot.is_none());
+            let missing = continued.filter(|_| newest.is_none());
             let path = missing.map_or(path, |base| dir.join(snapshot_name(base)));
             return Err(MetadataLogError::Corrupt { path, offset: 0, what });
         }
-        let mut recovered = Recovered::default();
-        if snapshot.is_some() {
-            let path = dir.join(snapshot_name(base));
-            recovered.snapshot = Some(read_snapshot(disk.as_ref(), &path, &cluster_id, base)?);
-        }
+        let snapshot = match newest {
+            Some(_) => Some(read_snapshot(disk.as_ref(), dir, &cluster_id, base)?),
+            None => None,
+        };
         let bytes = read_file(disk.as_ref(), &path)?;
-        let scan = Scan { path: &path, salt, base };
-        let found = scan.entries(&bytes, &cluster_id, &mut recovered.entries)?;
-        let version = base + recovered.entries.len() as u64;
-        if version < committed {
-            return Err(MetadataLogError::EndLost { path, found: version, committed });
+        let config = snapshot.as_ref().map_or_else(Arc::default, |found| found.config.clone());
+        let scan = Scan { path: &path, cluster_id: &cluster_id, index: base };
+        let Found { log: entries, vote, commit, end, marked } = scan.log(&bytes, config)?;
+        let found = entries.last_index();
+        if found < committed {
+            return Err(MetadataLogError::EndLost { path, found, committed });
         }
+        let commit = commit.max(committed);
         let file = disk.open_write(&path).map_err(io("opening", &path))?;
-        file.set_len(found.end).map_err(io("cutting the torn end of", &path))?;
-        let (dir, end, failed) = (dir.to_path_buf(), found.end, false);
-        let mut log =
-            Self { disk, clock, dir, cluster_id, salt, base, version, file, path, end, failed };
-        if !found.marked {
-            log.write(&commit_mark(version, salt))?;
+        file.set_len(end).map_err(io("cutting the torn end of", &path))?;
+        let mut log = Self {
+            disk,
+            dir: dir.to_path_buf(),
+            cluster_id,
+            salt: salt_of(&cluster_id),
+            base,
+            file,
+            path,
+            end,
+            failed: false,
+            #[cfg(test)]
+            skips_sync: super::metadata::planted() == super::metadata::Plant::SkipSync,
+        };
+        if !marked {
+            log.mark(commit)?;
         }
         log.remove_others(&names)?;
-        Ok((log, recovered))
+        Ok((log, Recovered { snapshot, log: entries, vote, commit }))
     }
 
     /// The files of the log: that of the changes since the last snapshot, and that snapshot's.
@@ -247,78 +238,97 @@ impl MetadataLog {
         (self.path.clone(), self.dir.join(snapshot_name(self.base)))
     }
 
-    /// How many changes have been committed since the cluster was founded.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// Whether the log has grown so much that [`Self::snapshot`] should be called.
+    /// Whether the log has grown so much that [`Self::replace`] should be called.
     #[must_use]
     pub fn wants_snapshot(&self) -> bool {
         self.end > LOG_BYTES_BEFORE_SNAPSHOT
     }
 
-    /// Refuses every later change, as after a failed write.
-    pub fn refuse_changes(&mut self) {
-        self.failed = true;
-    }
-
-    /// Commits one change: when this returns, it is durable and has the version returned.
+    /// Writes a vote and entries: when this returns, they are durable. [`Self::mark`] comes next.
     ///
     /// # Errors
     /// After a failed write or sync, every later call is refused.
-    pub fn append(&mut self, payload: &[u8]) -> Result<u64> {
-        if self.failed {
-            return Err(MetadataLogError::Failed);
+    pub fn save(&mut self, vote: Option<&Vote>, entries: &[Entry]) -> Result<()> {
+        let mut bytes = Vec::new();
+        if let Some(vote) = vote {
+            put_vote(&mut bytes, vote, self.salt);
         }
-        if payload.len() > ENTRY_BYTES_MAX {
-            let bytes = payload.len();
-            return Err(MetadataLogError::TooLarge { bytes, max: ENTRY_BYTES_MAX });
-        }
-        let version = self.version + 1;
-        let mut entry = vec![ENTRY];
-        entry.put_u32_le(u32::try_from(payload.len()).unwrap_or(u32::MAX));
-        entry.put_u64_le(version);
-        entry.put_i64_le(self.clock.wall_micros());
-        entry.put_bytes(payload);
-        seal(&mut entry, self.salt);
-        for bytes in [entry, commit_mark(version, self.salt)] {
-            if let Err(error) = self.write(&bytes) {
-                self.failed = true;
-                return Err(error);
+        for entry in entries {
+            let length = entry.payload.len();
+            if length > ENTRY_BYTES_MAX {
+                let max = ENTRY_BYTES_MAX;
+                return Err(MetadataLogError::TooLarge { bytes: length, max });
             }
+            put_entry(&mut bytes, entry, self.salt);
         }
-        self.version = version;
-        Ok(version)
+        if bytes.is_empty() { Ok(()) } else { self.write(&bytes) }
     }
 
-    /// Replaces everything before now by `state`, which must be what the entries so far lead to.
+    /// Vouches for everything before, and notes how far it is committed.
     ///
     /// # Errors
-    /// As [`Self::append`].
-    pub fn snapshot(&mut self, state: &[u8]) -> Result<()> {
+    /// As [`Self::save`].
+    pub fn mark(&mut self, commit: u64) -> Result<()> {
+        self.write(&mark(commit, self.end, self.salt))
+    }
+
+    /// Replaces everything by a snapshot, with what has been saved that follows it.
+    ///
+    /// # Errors
+    /// As [`Self::save`].
+    pub fn replace(
+        &mut self,
+        snapshot: &Snapshot,
+        vote: &Vote,
+        entries: &[Entry],
+        commit: u64,
+    ) -> Result<()> {
         if self.failed {
             return Err(MetadataLogError::Failed);
         }
-        let base = self.version;
-        let mut body = Vec::with_capacity(state.len() + 12);
-        body.put_u64_le(state.len() as u64);
-        body.put_bytes(state);
-        seal(&mut body, self.salt);
-        let mut bytes = header(SNAPSHOT_MAGIC, &self.cluster_id, base);
-        bytes.extend_from_slice(&body);
+        if snapshot.index == self.base {
+            return Ok(());
+        }
+        let replaced = self.try_replace(snapshot, vote, entries, commit);
+        self.failed |= replaced.is_err();
+        replaced
+    }
 
+    fn try_replace(
+        &mut self,
+        snapshot: &Snapshot,
+        vote: &Vote,
+        entries: &[Entry],
+        commit: u64,
+    ) -> Result<()> {
+        let (disk, base) = (self.disk.clone(), snapshot.index);
         // The log first: an open that finds the snapshot must find what continues it.
-        let (file, log_path) = create_log(self.disk.as_ref(), &self.dir, &self.cluster_id, base)?;
-        publish(self.disk.as_ref(), &self.dir, &snapshot_name(base), &bytes)?;
-        (self.file, self.path) = (file, log_path);
-        (self.base, self.end) = (base, HEADER_BYTES as u64);
-        self.remove_others(&names_in(self.disk.as_ref(), &self.dir)?)
+        let bytes = log_file(&self.cluster_id, (base, snapshot.term), vote, entries, commit);
+        publish(disk.as_ref(), &self.dir, &log_name(base), &bytes)?;
+        let state = snapshot_file(snapshot, &self.cluster_id);
+        publish(disk.as_ref(), &self.dir, &snapshot_name(base), &state)?;
+        let path = self.dir.join(log_name(base));
+        self.file = disk.open_write(&path).map_err(io("opening", &path))?;
+        (self.path, self.base, self.end) = (path, base, bytes.len() as u64);
+        self.remove_others(&names_in(disk.as_ref(), &self.dir)?)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if self.failed {
+            return Err(MetadataLogError::Failed);
+        }
+        let written = self.try_write(bytes);
+        self.failed |= written.is_err();
+        written
+    }
+
+    fn try_write(&mut self, bytes: &[u8]) -> Result<()> {
         self.file.write_all_at(self.end, bytes).map_err(io("writing", &self.path))?;
+        #[cfg(test)]
+        if self.skips_sync {
+            self.end += bytes.len() as u64;
+            return Ok(());
+        }
         self.file.sync_data().map_err(io("syncing", &self.path))?;
         self.end += bytes.len() as u64;
         Ok(())
@@ -337,8 +347,21 @@ impl MetadataLog {
     }
 }
 
-fn salt_of(cluster_id: &[u8; 16]) -> u32 {
-    crc32_salted(0, cluster_id)
+/// A log's whole file, vouched for by a mark.
+fn log_file(
+    cluster_id: &[u8; 16],
+    base: (u64, u64),
+    vote: &Vote,
+    entries: &[Entry],
+    commit: u64,
+) -> Vec<u8> {
+    let salt = salt_of(cluster_id);
+    let mut bytes = header(LOG_MAGIC, cluster_id, base.0, base.1);
+    put_vote(&mut bytes, vote, salt);
+    entries.iter().for_each(|entry| put_entry(&mut bytes, entry, salt));
+    let mark = mark(commit, bytes.len() as u64, salt);
+    bytes.extend_from_slice(&mark);
+    bytes
 }
 
 fn names_in(disk: &dyn Disk, dir: &Path) -> Result<Vec<String>> {
@@ -362,39 +385,6 @@ fn publish(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> Result<()> 
     disk.sync_dir(dir).map_err(io("syncing", dir))
 }
 
-fn create_log(
-    disk: &dyn Disk,
-    dir: &Path,
-    cluster_id: &[u8; 16],
-    base: u64,
-) -> Result<(Arc<dyn File>, PathBuf)> {
-    let path = dir.join(log_name(base));
-    publish(disk, dir, &log_name(base), &header(LOG_MAGIC, cluster_id, base))?;
-    Ok((disk.open_write(&path).map_err(io("opening", &path))?, path))
-}
-
-fn commit_mark(version: u64, salt: u32) -> Vec<u8> {
-    let mut mark = vec![COMMIT];
-    mark.put_u64_le(version);
-    seal(&mut mark, salt);
-    mark
-}
-
-fn header(magic: &[u8; 4], cluster_id: &[u8; 16], base: u64) -> Vec<u8> {
-    let mut bytes = magic.to_vec();
-    bytes.put_u16_le(FORMAT_VERSION);
-    bytes.put_u16_le(0);
-    bytes.put_bytes(cluster_id);
-    bytes.put_u64_le(base);
-    seal(&mut bytes, 0);
-    bytes
-}
-
-fn seal(bytes: &mut Vec<u8>, salt: u32) {
-    let sum = crc32_salted(salt, bytes);
-    bytes.put_u32_le(sum);
-}
-
 fn read_file(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>> {
     let file = disk.open(path).map_err(io("opening", path))?;
     let len = file.len().map_err(io("measuring", path))?;
@@ -407,110 +397,14 @@ fn read_file(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Where the log goes on, and whether the last change in it has its commit mark.
-struct FoundEnd {
-    end: u64,
-    marked: bool,
-}
-
-/// One pass over the bytes of a file whose header says that they continue version `base`.
-struct Scan<'a> {
-    path: &'a Path,
-    salt: u32,
-    base: u64,
-}
-
-impl Scan<'_> {
-    fn corrupt(&self, offset: usize, what: &'static str) -> MetadataLogError {
-        MetadataLogError::Corrupt { path: self.path.to_path_buf(), offset: offset as u64, what }
-    }
-
-    fn header(&self, reader: &mut Reader<'_>, magic: &[u8; 4], cluster: &[u8; 16]) -> Result<()> {
-        let short = |_: CodecError| self.corrupt(0, "its header is cut short");
-        let mut whole = reader.clone();
-        if reader.bytes(4).map_err(short)? != magic {
-            return Err(self.corrupt(0, "it does not begin as a metadata log does"));
-        }
-        let found = reader.u16_le().map_err(short)?;
-        let bytes = whole.bytes(HEADER_BYTES - 4).map_err(short)?;
-        let sum = whole.u32_le().map_err(short)?;
-        if crc32_salted(0, bytes) != sum {
-            return Err(self.corrupt(0, "the checksum of its header is wrong"));
-        }
-        if found > FORMAT_VERSION {
-            let path = self.path.to_path_buf();
-            return Err(MetadataLogError::Newer { path, found, known: FORMAT_VERSION });
-        }
-        reader.skip(2).map_err(short)?;
-        if reader.bytes(16).map_err(short)? != cluster {
-            return Err(self.corrupt(8, "it belongs to another cluster"));
-        }
-        if reader.u64_le().map_err(short)? != self.base {
-            return Err(self.corrupt(24, "its name and its header disagree on its version"));
-        }
-        reader.skip(4).map_err(short)
-    }
-
-    /// Collects the entries that count; answers where the file should end.
-    ///
-    /// The last entry counts when it is whole, marked or not: nobody was promised that it would
-    /// not. Before it, everything must be as it was written.
-    fn entries(
-        &self,
-        bytes: &[u8],
-        cluster: &[u8; 16],
-        out: &mut Vec<Vec<u8>>,
-    ) -> Result<FoundEnd> {
-        let mut reader = Reader::new(bytes);
-        self.header(&mut reader, LOG_MAGIC, cluster)?;
-        let mut end = reader.position();
-        while !reader.is_empty() {
-            let version = self.base + out.len() as u64 + 1;
-            let start = reader.position();
-            let Some(payload) = self.entry(&mut reader, version) else {
-                if self.commit_mark_after(bytes, start, version) {
-                    return Err(self.corrupt(start, "a committed change is damaged"));
-                }
-                break;
-            };
-            out.push(payload);
-            end = reader.position();
-            let mark = commit_mark(version, self.salt);
-            if !reader.bytes(mark.len()).is_ok_and(|bytes| bytes == mark) {
-                if self.commit_mark_after(bytes, end, version + 1) {
-                    return Err(self.corrupt(end, "the mark of a committed change is damaged"));
-                }
-                return Ok(FoundEnd { end: end as u64, marked: false });
-            }
-            end = reader.position();
-        }
-        Ok(FoundEnd { end: end as u64, marked: true })
-    }
-
-    fn entry(&self, reader: &mut Reader<'_>, version: u64) -> Option<Vec<u8>> {
-        let mut sealed = reader.clone();
-        (reader.u8().ok()? == ENTRY).then_some(())?;
-        let length = usize::try_from(reader.u32_le().ok()?).ok()?;
-        (reader.u64_le().ok()? == version && length <= ENTRY_BYTES_MAX).then_some(())?;
-        reader.skip(8).ok()?;
-        let payload = reader.bytes(length).ok()?;
-        let body = sealed.bytes(1 + 4 + 8 + 8 + length).ok()?;
-        let sum = crc32_salted(self.salt, body);
-        (sum == reader.u32_le().ok()?).then(|| payload.to_vec())
-    }
-
-    /// Whether a commit mark of `version` or a later one stands anywhere behind `start`.
-    fn commit_mark_after(&self, bytes: &[u8], start: usize, version: u64) -> bool {
-        (start..bytes.len()).any(|at| {
-            let Some(rest) = bytes.get(at..) else { return false };
-            let mut reader = Reader::new(rest);
-            if reader.u8() != Ok(COMMIT) {
-                return false;
-            }
-            let Ok(found) = reader.u64_le() else { return false };
-            found >= version && rest.starts_with(&commit_mark(found, self.salt))
-        })
-    }
+fn read_snapshot(
+    disk: &dyn Disk,
+    dir: &Path,
+    cluster_id: &[u8; 16],
+    index: u64,
+) -> Result<Snapshot> {
+    let path = dir.join(snapshot_name(index));
+    Scan { path: &path, cluster_id, index }.snapshot(&read_file(disk, &path)?)
 }
 
 /// What one file of a metadata log holds.
@@ -521,9 +415,13 @@ pub struct Contents {
     /// The version that it begins with.
     pub base: u64,
     /// The state, if it is a snapshot.
-    pub snapshot: Option<Vec<u8>>,
+    pub snapshot: Option<Snapshot>,
     /// The changes, if it is a log.
-    pub entries: Vec<Vec<u8>>,
+    pub entries: Vec<Entry>,
+    /// The newest vote, if it is a log.
+    pub vote: Vote,
+    /// How far the changes are known to be committed, if it is a log.
+    pub commit: u64,
 }
 
 /// Reads one file of a metadata log, whichever it is, without changing it.
@@ -539,38 +437,18 @@ pub fn read(disk: &dyn Disk, path: &Path) -> Result<Contents> {
     let mut reader = Reader::new(&bytes);
     let is_snapshot = reader.bytes(4).map_err(cut)? == SNAPSHOT_MAGIC;
     reader.skip(4).map_err(cut)?;
-    let cluster_id = reader.bytes(16).map_err(cut)?.try_into().unwrap_or([0; 16]);
+    let cluster_id: [u8; 16] = reader.bytes(16).map_err(cut)?.try_into().unwrap_or([0; 16]);
     let base = reader.u64_le().map_err(cut)?;
-    let mut contents = Contents { cluster_id, base, snapshot: None, entries: Vec::new() };
+    let scan = Scan { path, cluster_id: &cluster_id, index: base };
     if is_snapshot {
-        contents.snapshot = Some(read_snapshot(disk, path, &cluster_id, base)?);
-    } else {
-        let scan = Scan { path, salt: salt_of(&cluster_id), base };
-        scan.entries(&bytes, &cluster_id, &mut contents.entries)?;
+        let snapshot = Some(scan.snapshot(&bytes)?);
+        let (entries, vote, commit) = (Vec::new(), Vote::default(), base);
+        return Ok(Contents { cluster_id, base, snapshot, entries, vote, commit });
     }
-    Ok(contents)
-}
-
-fn read_snapshot(disk: &dyn Disk, path: &Path, cluster: &[u8; 16], base: u64) -> Result<Vec<u8>> {
-    let salt = salt_of(cluster);
-    let bytes = read_file(disk, path)?;
-    let scan = Scan { path, salt, base };
-    let mut reader = Reader::new(&bytes);
-    scan.header(&mut reader, SNAPSHOT_MAGIC, cluster)?;
-    let start = reader.position();
-    let cut = |_: CodecError| scan.corrupt(start, "it is cut short");
-    let mut sealed = reader.clone();
-    let length = usize::try_from(reader.u64_le().map_err(cut)?)
-        .map_err(|_| scan.corrupt(start, "its length is impossible"))?;
-    let state = reader.bytes(length).map_err(cut)?;
-    let body = sealed.bytes(8 + length).map_err(cut)?;
-    if crc32_salted(salt, body) != reader.u32_le().map_err(cut)? {
-        return Err(scan.corrupt(start, "the checksum of its state is wrong"));
-    }
-    if !reader.is_empty() {
-        return Err(scan.corrupt(reader.position(), "bytes follow its end"));
-    }
-    Ok(state.to_vec())
+    let found = scan.log(&bytes, Arc::new(Config::default()))?;
+    let entries = found.log.from(base + 1).to_vec();
+    let (vote, commit) = (found.vote, found.commit);
+    Ok(Contents { cluster_id, base, snapshot: None, entries, vote, commit })
 }
 
 #[cfg(test)]

@@ -1,7 +1,15 @@
-//! The metadata log and what it holds: who the node is, and the schema that all of it agrees on.
+//! What the cluster agrees on, and how: who the node is, the metadata log that a group of members
+//! keeps by Raft, the members and the schema that it leads to, and the ring.
 
+pub mod change;
+pub mod founding;
 pub mod identity;
 pub mod inspect;
+pub mod members;
 pub mod metadata;
 pub mod metadata_log;
+pub mod raft;
 pub mod ring;
+pub mod state;
+pub mod transport;
+mod wait;

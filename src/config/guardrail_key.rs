@@ -233,9 +233,9 @@ const ANSWERS: &[Key] = &[
     ),
     Key {
         name: "guardrails.coordinator_read_size_fail_threshold",
-        help: "Size of the rows of one answer. A row that would begin past this fails the \
-               request: it should ask for pages. Always on, because an answer is held in memory \
-               whole, and no client takes a larger one than the default.",
+        help: "Size of the rows of one answer. A larger one fails the request, which should ask \
+               for pages; a page of one row may be larger. Always on, because an answer is held \
+               in memory whole, and no client takes one of more than 256 MiB.",
         range: Range::Size(1 << 10, RESPONSE_BYTES_MAX as u64),
         set: |config, text| {
             let within = |n: &u64| (1 << 10..=RESPONSE_BYTES_MAX as u64).contains(n);

@@ -3,7 +3,7 @@
 //! Cassandra's `cassandra.yaml`, so that what an operator knows of the one holds for the other;
 //! `src/query/guardrails.rs` acts on them, in Cassandra's sentences.
 
-use cql_lite::wire::{Consistency, RESPONSE_BYTES_MAX};
+use cql_lite::wire::Consistency;
 
 /// No threshold.
 pub(super) const OFF: u64 = u64::MAX;
@@ -105,9 +105,8 @@ impl Default for Guardrails {
     fn default() -> Self {
         Guardrails {
             tombstone: Threshold::new(1000, 100_000),
-            // Cassandra has none. A larger answer than this no client of the protocol takes, and
-            // without a bound one SELECT without pages could take all memory.
-            coordinator_read_size: Threshold::new(OFF, RESPONSE_BYTES_MAX as u64),
+            // Cassandra has none. Without a bound one SELECT without pages could take all memory.
+            coordinator_read_size: Threshold::new(OFF, 64 << 20),
             page_size: Threshold::OFF,
             partition_keys_in_select: Threshold::OFF,
             in_select_cartesian_product: Threshold::OFF,

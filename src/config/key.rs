@@ -365,14 +365,6 @@ const NODE: &[Key] = &[
         "Size at which a page ends, although the client asked for more rows; the last row may \
          exceed it."
     ),
-    size!(
-        "limits.result_bytes",
-        result_bytes_max,
-        64 * KIB,
-        128 * MIB,
-        "Largest result of a query that does not ask for pages; a larger one is answered with an \
-         error."
-    ),
     number!(
         "limits.connections",
         connections_max,

@@ -8,6 +8,7 @@ use helenus_storage::{CompactionOptions, Compression, Engine, TableOptions};
 use super::snapshots::Snapshots;
 use crate::cluster::identity::IdentityFile;
 use crate::cluster::metadata::Applier;
+use crate::cluster::state::ClusterState;
 use crate::error::{Error, Result};
 use crate::schema::{Change, Schema, Table, TableSource};
 
@@ -20,8 +21,9 @@ pub(super) struct EngineApplier {
 }
 
 impl Applier for EngineApplier {
-    fn prepare(&self, before: &Schema, changes: &[Change]) -> Result<()> {
+    fn prepare(&self, state: &ClusterState, changes: &[Change]) -> Result<()> {
         let Some(snapshots) = &self.auto_snapshots else { return Ok(()) };
+        let before = &state.schema;
         for change in changes {
             let (what, name, tables) = match change {
                 Change::Truncate { table } => match before.table_by_id(*table) {
@@ -40,17 +42,17 @@ impl Applier for EngineApplier {
             };
             let stored: Vec<Arc<Table>> =
                 tables.into_iter().filter(|table| table.source == TableSource::Stored).collect();
-            snapshots.take_before(what, before, name, &stored)?;
+            snapshots.take_before(what, state, name, &stored)?;
         }
         Ok(())
     }
 
-    fn apply(&self, before: &Schema, after: &Schema, changes: &[Change]) -> Result<()> {
+    fn apply(&self, before: &ClusterState, after: &ClusterState, changes: &[Change]) -> Result<()> {
         // Before the engine knows of it: a table that the engine has was created by a change that
         // the metadata log must have, so that one which the log does not name was dropped.
         let recorded = self.identity.update(|identity| identity.metadata_version = after.version);
         recorded.map_err(|error| failed("recording the version of the schema", &error))?;
-        changes.iter().try_for_each(|change| self.apply_one(before, after, change))
+        changes.iter().try_for_each(|change| self.apply_one(&before.schema, &after.schema, change))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use helenus_platform::runtime::Runtime;
+use helenus_platform::runtime::{BoxFuture, Runtime};
 use helenus_platform::signal::Signal;
 use helenus_storage::{Budget, ErrorKind, JobKind, JobStep};
 
@@ -84,7 +84,12 @@ impl Node {
         let second = is_periodic.then_some((JobKind::LogSync, "helenus-log-2"));
         for (kind, name) in kinds.into_iter().chain(compaction).chain(second) {
             let running = Running::new(self);
-            runtime.spawn_worker(name, Box::pin(async move { running.0.run_jobs(kind).await }));
+            let work: BoxFuture<'static, ()> =
+                Box::pin(async move { running.0.run_jobs(kind).await });
+            match kind {
+                JobKind::LogSync => runtime.spawn_worker(name, work),
+                JobKind::Flush | JobKind::Compaction => runtime.spawn_background(name, work),
+            }
         }
         let running = Running::new(self);
         runtime.spawn_worker(

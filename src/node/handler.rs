@@ -19,6 +19,12 @@ use crate::query::{Ask, Execution, Prepared, Step, prepare as prepare_statement}
 use crate::server::{Answer, Handled, Handler, Position, RequestContext, Reserved, overloaded};
 use crate::telemetry::Trace;
 
+/// Work of a small request, some ten microseconds: enough for any answer that is given although
+/// there is no memory for large ones.
+const SMALL_UNITS: u64 = 256;
+/// Pieces of work that wait for a worker, from which on connections take less: more only make the
+/// later ones wait longer, and what each of them has read so far takes memory.
+const BACKLOG: usize = 256;
 /// Work that a request does on a worker of the pool before it looks around.
 const POOL_STEP_UNITS: u64 = 100_000;
 
@@ -157,6 +163,10 @@ impl Handler for Node {
         self.engine().watermark_signal()
     }
 
+    fn is_backlogged(&self) -> bool {
+        self.pool().waiting() >= BACKLOG
+    }
+
     fn failure(&self) -> Option<ErrorBody> {
         let error = self.engine().failure()?;
         Some(ErrorBody::server(format!("the node refuses writes until it is restarted: {error}")))
@@ -199,10 +209,22 @@ impl Node {
         out: &mut ResponseWriter<'_>,
     ) -> Handled {
         let services = self.services();
-        let mut budget = Budget::new(context.budget.units.max(1));
+        // A request that goes beyond a small answer's work would be refused for want of memory, as
+        // the one before it was: better now than when much of it is done.
+        let is_starved = context.memory.is_some_and(|memory| memory.is_starved());
+        // While requests wait for a worker, another scan waits its turn there, and does not take the
+        // time of those on this thread that need little.
+        let only_small = is_starved || self.pool().waiting() > 0;
+        let units = context.budget.units.min(if only_small { SMALL_UNITS } else { u64::MAX });
+        let mut budget = Budget::new(units.max(1));
         let step = execution.step(services, out, &mut budget);
-        context.budget.spend(1 + context.budget.units.saturating_sub(budget.units));
+        context.budget.spend(1 + units.saturating_sub(budget.units));
         match step {
+            Ok(Step::Yield) if is_starved => {
+                context.memory.inspect(|memory| memory.refuse());
+                out.error(&overloaded());
+                Handled::NOW
+            }
             Ok(Step::Done { hold }) => {
                 Handled::Answered { hold_until: hold.map(|position| position.0) }
             }
@@ -291,12 +313,15 @@ impl Waiting {
                     let answer = Answer::new(self.response, hold.map(|position| position.0));
                     return Answer { reserved: self.reserved, ..answer };
                 }
-                Step::Lock(guard) => {
-                    self.execution.note(|| "Waiting for the lock of a partition".to_owned());
-                    self.execution.locked(guard.await);
+                Step::Wait(waits) => {
+                    let waited = waits.await;
+                    self.execution.waited(waited);
                     Step::Yield
                 }
                 waits => {
+                    if self.reserved.as_ref().is_some_and(Reserved::is_hopeless) {
+                        return refused(self.response, &overloaded());
+                    }
                     let stream = self.response.stream();
                     let version = self.response.with(|out| out.version());
                     let pool = self.node.clone();
@@ -338,29 +363,26 @@ impl Waiting {
                 self.execution.note(|| format!("Reading {} blocks from disk", blocks.len()));
                 self.execution.fetch(services, blocks)?;
             }
-            Step::Block => {
-                let execution = &mut self.execution;
-                self.response.with(|out| execution.block(services, out))?;
-                if let Some(change) = execution.event() {
-                    node.events().publish(Event::Schema(change.clone()));
-                }
-            }
             Step::Yield => {
                 self.execution
                     .note(|| "Going on on a worker: the turn's budget is spent".to_owned());
             }
-            Step::Lock(_) | Step::Done { .. } => {}
+            Step::Wait(_) | Step::Done { .. } => {}
         }
         let mut budget = Budget::new(POOL_STEP_UNITS);
         let execution = &mut self.execution;
-        self.response.with(|out| execution.step(services, out, &mut budget))
+        let step = self.response.with(|out| execution.step(services, out, &mut budget))?;
+        if let Some(change) = execution.take_event() {
+            node.events().publish(Event::Schema(change));
+        }
+        Ok(step)
     }
 
     /// Whether the node has memory for the answer as far as it is written. Only rows can be too
     /// many, never the answer of a write.
     fn has_memory(&mut self) -> bool {
         let Some(reserved) = &mut self.reserved else { return true };
-        reserved.cover(self.response.with(|out| out.body_bytes()))
+        reserved.cover(self.response.buffer_bytes())
     }
 
     fn refuse(self, error: Error) -> Answer {

@@ -197,6 +197,8 @@ impl Node {
     /// What was acknowledged is safe all the same; the next start replays.
     pub async fn close(&self) -> Result<(), OpenError> {
         let shared = &self.shared;
+        // While there are still flushes, which a change under way may wait for.
+        shared.services.metadata.stop().await;
         if shared.stopping.swap(true, Ordering::SeqCst) {
             shared.background.all_ended().await;
             return Ok(());

@@ -1,7 +1,7 @@
 //! Opening a data directory, step by step as ARCHITECTURE.md tells it.
 
-use std::collections::BTreeMap;
 use std::error::Error as _;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -17,11 +17,13 @@ use helenus_storage::{Durability, Engine, ErrorKind, Options, Place};
 use super::applier::{EngineApplier, engine_tables};
 use super::snapshots::Snapshots;
 use super::statements::StatementCache;
-use super::views::LiveViews;
+use super::views::{LiveViews, client_address, storage_address};
 use super::{Node, Shared, World, background};
 use crate::cluster::identity::{Identity, IdentityError, IdentityFile};
-use crate::cluster::metadata::Metadata;
-use crate::cluster::metadata_log::MetadataLogError;
+use crate::cluster::members::{FEATURE_LEVEL, Member, MemberState};
+use crate::cluster::metadata::{Metadata, Running};
+use crate::cluster::raft::Timing;
+use crate::cluster::transport::{AllUp, NoTransport};
 use crate::config::{Config, DurabilityMode};
 use crate::coordinator::{PartitionLocks, Timestamps};
 use crate::query::{Guardrails, Services};
@@ -75,10 +77,7 @@ pub enum OpenError {
     /// Its identity is damaged or newer.
     #[error("{0}")]
     Identity(IdentityError),
-    /// The metadata log is damaged or newer.
-    #[error("{0}")]
-    MetadataLog(MetadataLogError),
-    /// The metadata log cannot be read.
+    /// The metadata log is damaged or newer, or cannot be read.
     #[error("{0}")]
     Metadata(crate::error::Error),
     /// The commit log is damaged, or a part of it is missing.
@@ -151,18 +150,19 @@ impl Node {
                     world.clock.clone(),
                     &dir.join("metadata"),
                     identity.cluster_id,
+                    identity.host_id,
                     identity.metadata_version,
                 );
                 (identity, metadata.map_err(OpenError::Metadata)?)
             }
-            None => found_node(&world, &dir)?,
+            None => found_node(&world, &config, &dir)?,
         };
         let stopped_cleanly = identity.stopped_cleanly;
         if !identity.stopped_cleanly {
             identity.counter_generation = identity.counter_generation.saturating_add(1);
         }
         identity.stopped_cleanly = false;
-        identity.metadata_version = metadata.schema().version;
+        identity.metadata_version = metadata.state().version;
         let floor = identity.timestamp_ceiling;
         identity.timestamp_ceiling = background::first_ceiling(floor, world.clock.wall_micros());
         identity.store(disk.as_ref(), &dir).map_err(OpenError::Identity)?;
@@ -214,6 +214,15 @@ impl Node {
             auto_snapshots,
             identity: identity.clone(),
         });
+        metadata.start(Running {
+            runtime: world.runtime.clone(),
+            random: world.random.clone(),
+            applier,
+            transport: Arc::new(NoTransport),
+            liveness: Arc::new(AllUp),
+            own: own_member(&config, &identity.get()),
+            timing: Timing::default(),
+        });
         let traces = Arc::new(Traces::new(world.clock.clone()));
         let statements = Arc::new(StatementCache::new(config.prepared_statements_bytes));
         let clients = Clients::new();
@@ -228,7 +237,7 @@ impl Node {
         };
         let node = Node {
             shared: Arc::new(Shared {
-                services: services(&world, metadata, applier, views, floor),
+                services: services(&world, metadata, views, floor),
                 statements,
                 clients,
                 config,
@@ -253,19 +262,12 @@ impl Node {
     }
 }
 
-fn services(
-    world: &World,
-    metadata: Metadata,
-    applier: Arc<EngineApplier>,
-    views: LiveViews,
-    timestamp_floor: i64,
-) -> Services {
+fn services(world: &World, metadata: Metadata, views: LiveViews, timestamp_floor: i64) -> Services {
     let counter_id = {
         let identity = views.identity.get();
         CounterId { host: identity.host_id, generation: identity.counter_generation }
     };
     Services {
-        applier,
         engine: views.engine.clone(),
         metadata: Arc::new(metadata),
         clock: world.clock.clone(),
@@ -273,18 +275,20 @@ fn services(
         timestamps: Arc::new(Timestamps::new(world.clock.clone(), timestamp_floor)),
         locks: Arc::new(PartitionLocks::new()),
         counter_id,
-        datacenters: BTreeMap::from([(views.config.data_center.clone(), 1)]),
         guardrails: Guardrails::new(views.config.guardrails.clone()),
-        address: views.storage_address(),
+        address: storage_address(&views.config),
         page_bytes_max: views.config.page_bytes_max,
-        result_bytes_max: views.config.result_bytes_max,
         views: Arc::new(views),
     }
 }
 
 /// Founds a cluster of one in an empty directory. The identity comes last: without it, a start
 /// that was interrupted is begun again.
-fn found_node(world: &World, dir: &Path) -> Result<(Identity, Metadata), OpenError> {
+fn found_node(
+    world: &World,
+    config: &Config,
+    dir: &Path,
+) -> Result<(Identity, Metadata), OpenError> {
     let disk: &dyn Disk = world.disk.as_ref();
     let entries = disk.list(dir).map_err(io("cannot list", dir))?;
     if let Some(other) = entries.iter().find(|e| !FOUNDING.contains(&e.name.as_str())) {
@@ -302,11 +306,27 @@ fn found_node(world: &World, dir: &Path) -> Result<(Identity, Metadata), OpenErr
         world.clock.clone(),
         &metadata_dir,
         identity.cluster_id,
+        own_member(config, &identity),
     )
-    .map_err(OpenError::MetadataLog)?;
+    .map_err(OpenError::Metadata)?;
     disk.sync_dir(dir).map_err(io("cannot sync", dir))?;
     identity.store(disk, dir).map_err(OpenError::Identity)?;
     Ok((identity, metadata))
+}
+
+/// The node as it wants to be known to the cluster.
+fn own_member(config: &Config, identity: &Identity) -> Member {
+    Member {
+        host_id: identity.host_id,
+        internode_address: storage_address(config),
+        cql_address: SocketAddr::new(client_address(config), config.cql_port),
+        data_center: config.data_center.clone(),
+        rack: config.rack.clone(),
+        tokens: identity.tokens.clone(),
+        state: MemberState::Normal,
+        feature_level: FEATURE_LEVEL,
+        voter: true,
+    }
 }
 
 fn engine_options(world: &World, config: &Config, identity: &Identity) -> Options {

@@ -1,5 +1,6 @@
 //! Opening and closing on a simulated disk.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use bytes::BytesMut;
@@ -32,6 +33,7 @@ impl Lab {
     fn new() -> Self {
         let clock = Arc::new(ManualClock::new(1_700_000_000_000_000));
         let runtime = SimRuntime::new(1, clock.clone());
+        use_runtime(&runtime);
         Self { disk: FaultyDisk::new(1), runtime, clock }
     }
 
@@ -70,6 +72,21 @@ impl Lab {
     }
 }
 
+thread_local! {
+    /// Runs what the statements of a test wait for.
+    static RUNTIME: RefCell<Option<SimRuntime>> = const { RefCell::new(None) };
+}
+
+/// Has [`run`] wait on this runtime.
+pub(super) fn use_runtime(runtime: &SimRuntime) {
+    RUNTIME.with(|place| *place.borrow_mut() = Some(runtime.clone()));
+}
+
+fn wait_for<T: Send + 'static>(waits: impl Future<Output = T> + Send + 'static) -> T {
+    let runtime = RUNTIME.with(|place| place.borrow().clone()).unwrap();
+    runtime.block_on(1_000_000, waits).unwrap()
+}
+
 /// Runs a statement to its end, waiting for the disk where needed.
 fn run(node: &Node, text: &str) -> crate::error::Result<ResultBody> {
     let services = node.services();
@@ -90,8 +107,7 @@ fn run(node: &Node, text: &str) -> crate::error::Result<ResultBody> {
             }
             Step::Yield => {}
             Step::NeedsBlocks(blocks) => execution.fetch(services, blocks)?,
-            Step::Block => execution.block(services, &mut writer)?,
-            Step::Lock(_) => panic!("nobody else holds a lock"),
+            Step::Wait(waits) => execution.waited(wait_for(waits)),
         }
     }
     writer.finish();
@@ -178,7 +194,7 @@ fn a_metadata_log_that_has_lost_its_end_takes_no_table_with_it() {
     let file = lab.disk.open_write(path).unwrap();
     let mut whole = vec![0; file.len().unwrap() as usize];
     file.read_exact_at(0, &mut whole).unwrap();
-    for length in [whole.len() - 20, whole.len() / 2, 36] {
+    for length in [whole.len() - 30, whole.len() / 2, 44] {
         file.set_len(length as u64).unwrap();
         let refused = lab.open().unwrap_err().to_string();
         assert!(refused.contains("log-0000000000000000 ends with version"), "{refused}");

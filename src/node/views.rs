@@ -84,26 +84,26 @@ impl Views for LiveViews {
     }
 }
 
+/// Where clients reach the node.
+pub(super) fn client_address(config: &Config) -> IpAddr {
+    let address = config.listen_address;
+    if address.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { address }
+}
+
+/// Where other nodes would reach it.
+pub(super) fn storage_address(config: &Config) -> SocketAddr {
+    SocketAddr::new(client_address(config), STORAGE_PORT)
+}
+
 impl LiveViews {
     fn identity(&self) -> Identity {
         self.identity.get()
     }
 
-    /// Where clients reach the node.
-    fn client_address(&self) -> IpAddr {
-        let address = self.config.listen_address;
-        if address.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { address }
-    }
-
-    /// Where other nodes would reach it.
-    pub(super) fn storage_address(&self) -> SocketAddr {
-        SocketAddr::new(self.client_address(), STORAGE_PORT)
-    }
-
     fn local(&self, schema: &Schema) -> Vec<Cell> {
         let config = &self.config;
         let identity = self.identity();
-        let address = self.client_address();
+        let address = client_address(config);
         let mut tokens: Vec<String> = identity.tokens.iter().map(ToString::to_string).collect();
         // A set<text> is in the order of its texts, not of its numbers.
         tokens.sort_unstable();

@@ -7,8 +7,10 @@ use helenus_storage::BlockList;
 use helenus_storage::model::LogPosition;
 
 use crate::coordinator::PartitionGuard;
+use crate::error::Result;
 
 use super::bindings::Bindings;
+use super::ddl::DdlPlan;
 use super::services::Services;
 use super::term::Environment;
 
@@ -23,10 +25,17 @@ pub enum Step {
     Yield,
     /// Call `fetch` with these where waiting for the disk is allowed, then step again.
     NeedsBlocks(BlockList),
-    /// Await the guard, hand it to `locked`, then step again.
-    Lock(BoxFuture<'static, PartitionGuard>),
-    /// Call `block` where waiting for the disk is allowed, then step again.
-    Block,
+    /// Await this, hand what it gives to `waited`, then step again.
+    Wait(BoxFuture<'static, Waited>),
+}
+
+/// What a statement has waited for.
+#[derive(Debug)]
+pub enum Waited {
+    /// The locks of its partitions.
+    Locked(PartitionGuard),
+    /// A change of the schema, or of a whole table's data: it is done, or it failed.
+    Changed(Result<Box<DdlPlan>>),
 }
 
 impl std::fmt::Debug for Step {
@@ -35,8 +44,7 @@ impl std::fmt::Debug for Step {
             Step::Done { .. } => "Done",
             Step::Yield => "Yield",
             Step::NeedsBlocks(_) => "NeedsBlocks",
-            Step::Lock(_) => "Lock",
-            Step::Block => "Block",
+            Step::Wait(_) => "Wait",
         })
     }
 }

@@ -23,7 +23,7 @@ mod tests;
 mod type_name;
 
 pub use describe::schema_script;
-pub use execution::Step;
+pub use execution::{Step, Waited};
 pub use guardrails::Guardrails;
 pub use prepared::{Prepared, STATEMENT_BYTES_MAX, prepare, statement_id};
 pub use run::{Ask, Execution};

@@ -1,20 +1,24 @@
 //! Runs statements: what a step of each kind does, and the answer that it writes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use cql_lite::types::text::print_uuid;
 use cql_lite::wire::{BatchKind, Consistency, QueryOptions, ResponseWriter, SchemaChange, Values};
+use helenus_platform::runtime::BoxFuture;
 use helenus_storage::model::LogPosition;
 use helenus_storage::{BlockList, Budget};
 
-use crate::coordinator::PartitionGuard;
+use crate::cluster::change::Change;
+use crate::cluster::state::ClusterState;
 use crate::error::{Error, Result};
-use crate::schema::{Change, Schema};
+use crate::schema::{self, Schema, Table};
 use crate::telemetry::Trace;
 
 use super::bindings::Bindings;
-use super::ddl::{self, DdlContext};
+use super::ddl::{self, DdlContext, DdlPlan};
 use super::describe;
-use super::execution::{Request, Step};
+use super::execution::{Request, Step, Waited};
 use super::guardrails::definition::check_drop_table;
 use super::guardrails::statement::{check_modifications, check_select};
 use super::modify::{self, Begun, ModifyExecution, ModifyPlan, WriteStatement, WriteTimes};
@@ -34,12 +38,14 @@ pub struct Execution {
 enum State {
     Select(Box<SelectExecution>),
     Modify(Box<ModifyExecution>),
-    /// Changes the schema, or the data of a whole table: waits for the disk.
-    Blocking {
+    /// Changes the schema, or the data of a whole table: waits for the cluster.
+    Change {
         prepared: Arc<Prepared>,
         keyspace: Option<String>,
         now: i64,
     },
+    /// That is done, or failed.
+    Changed(Result<Box<DdlPlan>>),
     /// The answer is written; it may leave when the log has reached the position.
     Done(Option<LogPosition>),
 }
@@ -49,7 +55,7 @@ impl std::fmt::Debug for Execution {
         formatter.write_str(match &self.state {
             State::Select(_) => "Execution(SELECT)",
             State::Modify(_) => "Execution(modification)",
-            State::Blocking { .. } => "Execution(schema)",
+            State::Change { .. } | State::Changed(_) => "Execution(schema)",
             State::Done(_) => "Execution(done)",
         })
     }
@@ -169,7 +175,7 @@ impl Execution {
                 describe::answer(services, schema, ask.keyspace, describe, writer)?;
                 Ok(Execution::new(State::Done(None)))
             }
-            Plan::Truncate(_) | Plan::Ddl(_) => Ok(Execution::new(State::Blocking {
+            Plan::Truncate(_) | Plan::Ddl(_) => Ok(Execution::new(State::Change {
                 prepared: Arc::clone(prepared),
                 keyspace: ask.keyspace.map(str::to_owned),
                 now,
@@ -215,8 +221,8 @@ impl Execution {
             State::Modify(_) => {
                 trace.event("Reading before the write, under the locks of its partitions")
             }
-            State::Blocking { .. } => trace.event("Planning the change of the schema on a worker"),
-            State::Done(_) => {}
+            State::Change { .. } => trace.event("Planning the change of the schema"),
+            State::Changed(_) | State::Done(_) => {}
         }
         self.trace = Some(Arc::clone(trace));
     }
@@ -269,7 +275,11 @@ impl Execution {
         match &mut self.state {
             State::Select(select) => select.step(services, writer, budget, trace),
             State::Modify(modify) => modify.step(services, writer, budget, trace),
-            State::Blocking { .. } => Ok(Step::Block),
+            State::Change { prepared, keyspace, now } => {
+                let change = change(services, prepared.clone(), keyspace.take(), *now)?;
+                Ok(Step::Wait(change))
+            }
+            State::Changed(_) => self.finish_change(writer),
             State::Done(position) => Ok(Step::Done { hold: *position }),
         }
     }
@@ -282,61 +292,95 @@ impl Execution {
                 None => Ok(()),
             },
             State::Modify(modify) => modify.fetch(services, blocks),
-            State::Blocking { .. } | State::Done(_) => Ok(()),
+            State::Change { .. } | State::Changed(_) | State::Done(_) => Ok(()),
         }
     }
 
-    /// Takes the guard that the last step asked for.
-    pub fn locked(&mut self, guard: PartitionGuard) {
-        if let State::Modify(modify) = &mut self.state {
-            modify.locked(guard);
+    /// Takes what the last step wanted to wait for.
+    pub fn waited(&mut self, waited: Waited) {
+        match (waited, &mut self.state) {
+            (Waited::Locked(guard), State::Modify(modify)) => modify.locked(guard),
+            (Waited::Changed(done), State::Change { .. }) => self.state = State::Changed(done),
+            // Nobody waits for these there.
+            (Waited::Locked(_) | Waited::Changed(_), _) => {}
         }
     }
 
-    /// Does what waits for the disk, and writes the answer.
-    pub fn block(&mut self, services: &Services, writer: &mut ResponseWriter<'_>) -> Result<()> {
-        let State::Blocking { prepared, keyspace, now } = &self.state else { return Ok(()) };
-        let mut planned = None;
-        let metadata = &services.metadata;
-        match &prepared.plan {
-            Plan::Truncate(table) => {
-                check_drop_table(&services.guardrails.limits)?;
-                let change = Change::Truncate { table: table.id };
-                metadata.change(&*services.applier, |_| Ok(vec![change.clone()]))?;
-            }
-            Plan::Ddl(statement) => {
-                let uuid = services.random.uuid_v4();
-                metadata.change(&*services.applier, |schema| {
-                    let context = DdlContext {
-                        keyspace: keyspace.as_deref(),
-                        now: *now,
-                        uuid,
-                        datacenters: &services.datacenters,
-                        limits: &services.guardrails.limits,
-                    };
-                    let plan = ddl::plan(schema, &context, statement)?;
-                    let changes = plan.changes.clone();
-                    planned = Some(plan);
-                    Ok(changes)
-                })?;
-            }
-            _ => {}
-        }
-        let plan = planned.unwrap_or_default();
+    /// Writes the answer of a change that is done.
+    fn finish_change(&mut self, writer: &mut ResponseWriter<'_>) -> Result<Step> {
+        let State::Changed(done) = std::mem::replace(&mut self.state, State::Done(None)) else {
+            return Ok(Step::Yield);
+        };
+        let plan = done?;
         match &plan.event {
             Some(change) => writer.schema_change(change),
             None => writer.void(),
         }
         plan.warnings.iter().for_each(|warning| writer.warn(warning.clone()));
         self.event = plan.event;
-        self.state = State::Done(None);
-        Ok(())
+        Ok(Step::Done { hold: None })
     }
 
-    /// The change of the schema that clients must be told of, once the statement is done.
-    pub fn event(&self) -> Option<&SchemaChange> {
-        self.event.as_ref()
+    /// The change of the schema that clients must be told of; once, when the statement is done.
+    pub fn take_event(&mut self) -> Option<SchemaChange> {
+        self.event.take()
     }
+}
+
+/// Begins to change the schema, or the data of a whole table.
+fn change(
+    services: &Services,
+    prepared: Arc<Prepared>,
+    keyspace: Option<String>,
+    now: i64,
+) -> Result<BoxFuture<'static, Waited>> {
+    if matches!(prepared.plan, Plan::Truncate(_)) {
+        check_drop_table(&services.guardrails.limits)?;
+    }
+    let metadata = Arc::clone(&services.metadata);
+    let limits = services.guardrails.limits.clone();
+    let uuid = services.random.uuid_v4();
+    Ok(Box::pin(async move {
+        let mut planned = DdlPlan::default();
+        let plan = |state: &ClusterState| {
+            planned = match &prepared.plan {
+                Plan::Truncate(table) => truncate(state, table)?,
+                Plan::Ddl(statement) => {
+                    let ring = &state.ring;
+                    let owned = |(name, nodes): (&str, usize)| (name.to_owned(), nodes);
+                    let datacenters: BTreeMap<String, usize> =
+                        ring.data_centers().into_iter().map(owned).collect();
+                    let context = DdlContext {
+                        keyspace: keyspace.as_deref(),
+                        now,
+                        uuid,
+                        datacenters: &datacenters,
+                        limits: &limits,
+                    };
+                    ddl::plan(&state.schema, &context, statement)?
+                }
+                _ => DdlPlan::default(),
+            };
+            Ok(planned.changes.iter().cloned().map(Change::from).collect())
+        };
+        let changed = metadata.change(plan).await;
+        Waited::Changed(changed.map(|changed| {
+            planned.warnings.extend(changed.behind.iter().map(|host| {
+                let host = print_uuid(host);
+                format!("The change is decided, but host {host} has not confirmed it yet")
+            }));
+            Box::new(planned)
+        }))
+    }))
+}
+
+fn truncate(state: &ClusterState, table: &Table) -> Result<DdlPlan> {
+    // It may have been dropped while the statement waited for its turn.
+    if state.schema.table_by_id(table.id).is_none() {
+        return Err(Error::invalid(format!("table {} does not exist", table.name)));
+    }
+    let changes = vec![schema::Change::Truncate { table: table.id }];
+    Ok(DdlPlan { changes, ..DdlPlan::default() })
 }
 
 impl BatchPlan {

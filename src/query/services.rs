@@ -1,6 +1,5 @@
 //! What statements need of the node that runs them.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,7 +8,7 @@ use helenus_platform::random::Random;
 use helenus_storage::Engine;
 use helenus_storage::model::counter::CounterId;
 
-use crate::cluster::metadata::{Applier, Metadata};
+use crate::cluster::metadata::Metadata;
 use crate::coordinator::{PartitionLocks, Timestamps};
 
 use super::guardrails::Guardrails;
@@ -21,8 +20,6 @@ pub struct Services {
     pub engine: Engine,
     /// The schema, and how it changes.
     pub metadata: Arc<Metadata>,
-    /// Makes changes of the schema real.
-    pub applier: Arc<dyn Applier>,
     /// The node's own tables.
     pub views: Arc<dyn Views>,
     /// What time it is.
@@ -35,12 +32,8 @@ pub struct Services {
     pub locks: Arc<PartitionLocks>,
     /// The shard that this node's increments go to.
     pub counter_id: CounterId,
-    /// Data centres with their number of nodes.
-    pub datacenters: BTreeMap<String, usize>,
     /// A page ends when it has so many bytes.
     pub page_bytes_max: usize,
-    /// A result without pages fails when it has more bytes.
-    pub result_bytes_max: usize,
     /// What clients may ask for.
     pub guardrails: Guardrails,
     /// Where other nodes would reach this one: the replica that failed, when a read fails.

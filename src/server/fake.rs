@@ -1,6 +1,6 @@
 //! A handler for tests that does what the text of a statement says.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cql_lite::types::CqlType;
@@ -25,6 +25,7 @@ pub(super) struct FakeHandler {
     pub(super) signal: Signal,
     pub(super) failure: Mutex<Option<ErrorBody>>,
     pub(super) calls: AtomicUsize,
+    pub(super) is_backlogged: AtomicBool,
     gate: Mutex<Vec<Sender<()>>>,
 }
 
@@ -35,6 +36,7 @@ impl FakeHandler {
             signal: Signal::new(),
             failure: Mutex::new(None),
             calls: AtomicUsize::new(0),
+            is_backlogged: AtomicBool::new(false),
             gate: Mutex::new(Vec::new()),
         })
     }
@@ -168,6 +170,10 @@ impl Handler for FakeHandler {
 
     fn watermark_signal(&self) -> &Signal {
         &self.signal
+    }
+
+    fn is_backlogged(&self) -> bool {
+        self.is_backlogged.load(Ordering::SeqCst)
     }
 
     fn failure(&self) -> Option<ErrorBody> {

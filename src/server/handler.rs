@@ -70,6 +70,12 @@ pub trait Handler: Send + Sync {
     /// Notified whenever [`Handler::watermark`] or [`Handler::failure`] changes.
     fn watermark_signal(&self) -> &Signal;
 
+    /// Whether so much work waits for a worker that a connection with requests under way had better
+    /// take no more until one of them is answered.
+    fn is_backlogged(&self) -> bool {
+        false
+    }
+
     /// Set once the log has failed for good: every answer that is still held becomes this error.
     fn failure(&self) -> Option<ErrorBody>;
 }

@@ -182,11 +182,40 @@ impl Drop for Share {
 pub struct AnswerMemory {
     memory: Arc<Memory>,
     bytes: AtomicUsize,
+    /// The last answer that was not a small one was refused.
+    is_missed: AtomicBool,
+    /// An answer was refused since the connection last asked.
+    is_refused: AtomicBool,
 }
 
 impl AnswerMemory {
     pub(super) fn new(memory: Arc<Memory>) -> Arc<Self> {
-        Arc::new(AnswerMemory { memory, bytes: AtomicUsize::new(0) })
+        let [is_missed, is_refused] = [(); 2].map(|()| AtomicBool::new(false));
+        Arc::new(AnswerMemory { memory, bytes: AtomicUsize::new(0), is_missed, is_refused })
+    }
+
+    /// Notes that an answer is refused.
+    pub fn refuse(&self) {
+        self.note_missed(true);
+        self.is_refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an answer was refused since the last call.
+    pub(super) fn take_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed) && self.is_refused.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether the connection's last answer that was not a small one found no memory, and there is
+    /// none now: what would become another such answer need not be executed.
+    pub fn is_starved(&self) -> bool {
+        self.is_missed.load(Ordering::Relaxed) && self.memory.is_short()
+    }
+
+    /// Whether the last answer that was not a small one found no memory.
+    fn note_missed(&self, is_missed: bool) {
+        if self.is_missed.load(Ordering::Relaxed) != is_missed {
+            self.is_missed.store(is_missed, Ordering::Relaxed);
+        }
     }
 
     /// Counts an answer that is being written.
@@ -211,27 +240,55 @@ impl Reserved {
         if more == 0 {
             return true;
         }
-        let AnswerMemory { memory, bytes: held } = &*self.account;
+        let AnswerMemory { memory, bytes: held, .. } = &*self.account;
         if bytes <= SMALL_ANSWER_BYTES {
             memory.take(more);
         } else {
             let is_much = held.load(Ordering::Relaxed) + more > memory.connection_bytes_max;
-            if is_much || !memory.try_take(more) {
+            let is_missed = is_much || !memory.try_take(more);
+            if is_missed {
+                self.account.refuse();
                 return false;
             }
+            self.account.note_missed(false);
         }
         held.fetch_add(more, Ordering::Relaxed);
         self.bytes += more;
         true
     }
+
+    /// Whether the answer is more than a small one and the node's memory is used up: it would be
+    /// refused when it is complete, so that going on with it is work for nothing.
+    pub fn is_hopeless(&self) -> bool {
+        let is_hopeless = self.bytes > SMALL_ANSWER_BYTES && self.account.memory.is_short();
+        if is_hopeless {
+            self.account.refuse();
+        }
+        is_hopeless
+    }
+
+    /// Makes sure that the finished answer may have `bytes`, as [`Self::cover`] does, and gives
+    /// back what it does not need.
+    #[must_use]
+    pub fn settle(&mut self, bytes: usize) -> bool {
+        let covered = self.cover(bytes);
+        self.shrink(bytes);
+        covered
+    }
+
+    fn shrink(&mut self, bytes: usize) {
+        let less = self.bytes.saturating_sub(bytes);
+        if less > 0 {
+            self.account.bytes.fetch_sub(less, Ordering::Relaxed);
+            self.account.memory.give(less);
+            self.bytes -= less;
+        }
+    }
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.account.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-            self.account.memory.give(self.bytes);
-        }
+        self.shrink(0);
     }
 }
 
@@ -299,9 +356,16 @@ mod tests {
         let others = AnswerMemory::new(memory.clone());
         let mut third = others.reserve();
         assert!(third.cover(5 * STEP_BYTES));
+        assert!(!first.is_hopeless(), "nobody has missed any yet");
         let stranger = AnswerMemory::new(memory.clone());
         assert!(!stranger.reserve().cover(SMALL_ANSWER_BYTES + 1), "ten steps for the node");
-        assert!(stranger.reserve().cover(SMALL_ANSWER_BYTES));
+        let mut small = stranger.reserve();
+        assert!(small.cover(SMALL_ANSWER_BYTES));
+        assert!(first.is_hopeless() && !small.is_hopeless());
+        assert!(answers.is_starved() && stranger.is_starved() && !others.is_starved());
+        drop(small);
+        assert!(third.settle(STEP_BYTES));
+        assert_eq!(memory.taken(), 6 * STEP_BYTES, "what is not needed is given back");
         drop((first, second, third));
         assert_eq!(memory.taken(), 0);
     }

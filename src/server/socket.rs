@@ -41,6 +41,8 @@ pub(super) struct Socket {
     startup_timer: Option<BoxFuture<'static, ()>>,
     /// There while the connection holds buffers.
     watch: Option<Watch>,
+    /// Wakes the task when a connection that rests may go on, and when that is.
+    rest: Option<(BoxFuture<'static, ()>, Duration)>,
     /// It takes no requests because of a limit.
     is_paused: bool,
 }
@@ -81,6 +83,7 @@ impl Socket {
             stop_waker: None,
             startup_timer,
             watch: None,
+            rest: None,
             is_paused: false,
         }
     }
@@ -154,6 +157,20 @@ impl Socket {
         }
     }
 
+    /// Sees to it that a connection which rests is woken.
+    fn wake_after_rest(&mut self, context: &mut Context<'_>) {
+        let Some(left) = self.connection.rest_left() else { return };
+        let now = self.connection.now();
+        if self.rest.as_ref().is_none_or(|(_, ends)| *ends <= now) {
+            self.rest = Some((self.runtime.sleep(left), now + left));
+        }
+        if let Some((timer, _)) = &mut self.rest
+            && timer.as_mut().poll(context).is_ready()
+        {
+            context.waker().wake_by_ref();
+        }
+    }
+
     /// Before the task sleeps.
     fn look_after(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         self.connection.settle(self.is_paused);
@@ -212,6 +229,7 @@ impl Socket {
                 // Woken by the socket, by an answer, by the log, or when there is memory again.
                 Turn::Again | Turn::Blocked | Turn::Closing => {
                     self.is_paused = turn == Turn::Blocked;
+                    self.wake_after_rest(context);
                     return Poll::Pending;
                 }
                 Turn::NeedInput(missing) => {

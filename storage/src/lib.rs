@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod model;
 pub mod options;
 pub mod read;
+pub mod replica;
 pub mod sstable;
 
 pub use engine::{

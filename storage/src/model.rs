@@ -22,7 +22,7 @@ pub use column_set::ColumnSet;
 pub use deletion::Deletion;
 pub use ids::{ColumnId, KeyspaceId, LogPosition, SsTableId, TableId, Token};
 pub use key::{MAX_KEY_BYTES, PartitionBound, PartitionKey, PartitionKeyRef};
-pub use merge::{Liveliness, live_row, merge_rows, purge_row, see_row};
+pub use merge::{Canonical, Liveliness, canonical_row, live_row, merge_rows, purge_row, see_row};
 pub use mutation::{MutationBuilder, MutationRef, TableUpdateRef};
 pub use position::PositionRange;
 pub use range_tombstones::{Markers, RangeTombstones};

@@ -223,9 +223,9 @@ impl Node {
         let owned = tag.to_string();
         let begin = move |node: &Node| {
             // No table comes or goes between the schema that is kept and the files that are.
-            node.metadata().held(|schema| {
-                let tables = named(schema, &names)?;
-                node.shared.snapshots.begin(schema, &owned, &tables)
+            node.metadata().held(|state| {
+                let tables = named(&state.schema, &names)?;
+                node.shared.snapshots.begin(state, &owned, &tables)
             })
         };
         let taking = self.on_pool(begin).await?;

@@ -29,8 +29,9 @@ use helenus_storage::{Engine, JobKind, SnapshotFile};
 
 use crate::cluster::identity::{Identity, IdentityFile};
 use crate::cluster::metadata::Metadata;
+use crate::cluster::state::ClusterState;
 use crate::error::{Error, Result};
-use crate::schema::{Schema, Table};
+use crate::schema::Table;
 use manifest::{Manifest, ManifestFile, ManifestTable};
 pub use restore::restore;
 
@@ -137,11 +138,11 @@ impl Snapshots {
         self.dir.join("snapshots")
     }
 
-    /// Begins a snapshot of `tables`, which `schema` has: switches their memtables. Waits for the
+    /// Begins a snapshot of `tables`, which the schema of `state` has: switches their memtables. Waits for the
     /// disk.
     pub(crate) fn begin(
         &self,
-        schema: &Schema,
+        state: &ClusterState,
         tag: &str,
         tables: &[Arc<Table>],
     ) -> Result<Taking> {
@@ -151,7 +152,7 @@ impl Snapshots {
         if disk.exists(&dir).map_err(|error| io("cannot look for", &dir, &error))? {
             return Err(Error::invalid(format!("Snapshot {tag} already exists.")));
         }
-        let begun = self.begin_in(schema, tag, tables, &dir);
+        let begun = self.begin_in(state, tag, tables, &dir);
         if begun.is_err() {
             self.remove(&dir);
         }
@@ -160,7 +161,7 @@ impl Snapshots {
 
     fn begin_in(
         &self,
-        schema: &Schema,
+        state: &ClusterState,
         tag: &str,
         tables: &[Arc<Table>],
         dir: &Path,
@@ -176,13 +177,14 @@ impl Snapshots {
         manifest.created_at_micros = self.clock.wall_micros();
         manifest.created_at = print_timestamp_iso(manifest.created_at_micros / 1000);
         // Whoever comes back from here has not stopped cleanly.
-        let metadata_version = schema.version;
+        let metadata_version = state.version;
         let identity = Identity { stopped_cleanly: false, metadata_version, ..identity };
         identity.store(disk, dir).map_err(|error| Error::server(error.to_string()))?;
         let metadata = dir.join("metadata");
         make(&metadata)?;
-        Metadata::export(schema, &self.disk, &self.clock, &metadata, identity.cluster_id)?;
-        let script = crate::query::schema_script(schema);
+        let (cluster_id, host_id) = (identity.cluster_id, identity.host_id);
+        Metadata::export(state, &self.disk, &metadata, cluster_id, host_id)?;
+        let script = crate::query::schema_script(&state.schema);
         manifest.schema_crc32 = crc32(script.as_bytes());
         self.write(&dir.join(SCHEMA), script.as_bytes())?;
         let mut targets = Vec::new();
@@ -260,7 +262,7 @@ impl Snapshots {
     pub(crate) fn take_before(
         &self,
         what: &str,
-        schema: &Schema,
+        state: &ClusterState,
         name: &str,
         tables: &[Arc<Table>],
     ) -> Result<()> {
@@ -281,7 +283,7 @@ impl Snapshots {
             millis += 1;
         }
         let tag = format!("{what}-{millis}-{name}");
-        let taken = self.begin(schema, &tag, &tables).and_then(|taking| {
+        let taken = self.begin(state, &tag, &tables).and_then(|taking| {
             let files = block_on(self.flushed(&taking));
             self.finish(taking, files)
         });

@@ -132,7 +132,8 @@ fn copy_metadata(
     disk.sync_dir(&to).map_err(|error| io("cannot sync", &to, &error))?;
     Ok({
         let version = identity.metadata_version;
-        Metadata::open(disk.clone(), clock.clone(), &to, identity.cluster_id, version)?.schema()
+        let (cluster_id, host_id) = (identity.cluster_id, identity.host_id);
+        Metadata::open(disk.clone(), clock.clone(), &to, cluster_id, host_id, version)?.schema()
     })
 }
 

@@ -24,8 +24,8 @@ fn open(disk: &FaultyDisk, runtime: &SimRuntime, clock: &Arc<ManualClock>) -> No
 
 fn take(node: &Node) -> Result<(), String> {
     let snapshots = &node.shared.snapshots;
-    let schema = node.metadata().schema();
-    let taking = snapshots.begin(&schema, "s", &[]).map_err(|error| error.to_string())?;
+    let state = node.metadata().state();
+    let taking = snapshots.begin(&state, "s", &[]).map_err(|error| error.to_string())?;
     let files = taking.snapshot.poll().unwrap().map_err(crate::error::Error::from);
     snapshots.finish(taking, files).map_err(|error| error.to_string())
 }
@@ -82,9 +82,9 @@ fn names_that_are_no_names_and_names_that_are_taken_are_refused() {
     let runtime = SimRuntime::new(1, clock.clone());
     let node = open(&disk, &runtime, &clock);
     let snapshots = &node.shared.snapshots;
-    let schema = node.metadata().schema();
+    let state = node.metadata().state();
     for tag in ["", ".", "..", "../x", "a/b", "a b", ".hidden"] {
-        assert!(snapshots.begin(&schema, tag, &[]).is_err(), "{tag}");
+        assert!(snapshots.begin(&state, tag, &[]).is_err(), "{tag}");
     }
     take(&node).unwrap();
     assert!(take(&node).unwrap_err().contains("already exists"));

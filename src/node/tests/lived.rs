@@ -74,10 +74,10 @@ fn flush(lab: &Lab, node: &Node) {
 }
 
 fn snapshot(lab: &Lab, node: &Node, tag: &str) {
-    let schema = node.metadata().schema();
+    let state = node.metadata().state();
     let tables: Vec<_> =
-        TABLES.iter().filter_map(|table| schema.table("k", table).cloned()).collect();
-    let taking = node.shared.snapshots.begin(&schema, tag, &tables).unwrap();
+        TABLES.iter().filter_map(|table| state.schema.table("k", table).cloned()).collect();
+    let taking = node.shared.snapshots.begin(&state, tag, &tables).unwrap();
     lab.runtime.run_for(Duration::from_secs(1));
     let files = taking.poll().expect("the flushes are done").map_err(Into::into);
     node.shared.snapshots.finish(taking, files).unwrap();

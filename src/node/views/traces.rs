@@ -6,7 +6,7 @@ use std::time::Duration;
 use cql_lite::types::functions::time::timeuuid_at;
 use helenus_storage::model::PartitionKey;
 
-use super::{LiveViews, STORAGE_PORT};
+use super::{LiveViews, STORAGE_PORT, client_address};
 use crate::schema::system::values::{Cell, bigint, inet, int, map, text, uuid};
 use crate::telemetry::Trace;
 
@@ -27,7 +27,7 @@ impl LiveViews {
                 uuid(start.id),
                 inet(start.client),
                 text(start.command),
-                inet(self.client_address()),
+                inet(client_address(&self.config)),
                 int(i32::from(STORAGE_PORT)),
                 trace.duration().and_then(|duration| int(micros(duration))),
                 map(&start.parameters),
@@ -52,7 +52,7 @@ impl LiveViews {
                     uuid(trace.start.id),
                     uuid(timeuuid_at(ticks, [0; 8])),
                     text(event.activity),
-                    inet(self.client_address()),
+                    inet(client_address(&self.config)),
                     int(elapsed),
                     int(i32::from(STORAGE_PORT)),
                     text(event.thread),

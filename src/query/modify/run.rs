@@ -14,7 +14,7 @@ use helenus_storage::{BlockList, Budget, Write};
 use crate::coordinator::PartitionGuard;
 use crate::error::{Error, Result};
 use crate::query::bindings::{Bindings, OwnedBindings};
-use crate::query::execution::Step;
+use crate::query::execution::{Step, Waited};
 use crate::query::guardrails::read::too_many_tombstones;
 use crate::query::guardrails::value::ValueGuard;
 use crate::query::restriction::{ColumnRef, find_column};
@@ -274,7 +274,11 @@ impl ModifyExecution {
         if self.guard.is_none() {
             self.guard = services.locks.try_lock(self.reads.partitions());
             if self.guard.is_none() {
-                return Ok(Step::Lock(services.locks.lock(self.reads.partitions())));
+                let lock = services.locks.lock(self.reads.partitions());
+                if let Some(trace) = trace {
+                    trace.event("Waiting for the lock of a partition".to_owned());
+                }
+                return Ok(Step::Wait(Box::pin(async { Waited::Locked(lock.await) })));
             }
         }
         match self.reads.step(services, self.times.now_seconds, budget)? {

@@ -86,7 +86,6 @@ impl SelectExecution {
             let warning = check_page_size(guardrails, &plan.table, u64::from(page))?;
             warning.into_iter().for_each(|warning| writer.warn(warning));
         }
-        limits.bytes = guardrails.coordinator_read_size.fail();
         let command =
             command(plan, request.now_seconds, guardrails.tombstone.fail(), &environment)?;
         check_in(plan, guardrails, &command, writer)?;
@@ -318,11 +317,10 @@ impl SelectExecution {
             let sorter = std::mem::take(&mut self.progress.sorter);
             let limit = usize::try_from(self.sort_limit).unwrap_or(usize::MAX);
             for cells in sorter.finish(sort).into_iter().take(limit) {
-                if writer.body_bytes() as u64 > self.progress.limits.bytes {
+                write_cells(&self.plan, writer, &cells)?;
+                if self.progress.limits.are_exceeded(writer) {
                     return Err(self.too_large(services));
                 }
-                write_cells(&self.plan, writer, &cells)?;
-                self.progress.limits.check(writer)?;
             }
         }
         let guardrails = &services.guardrails.limits;
@@ -400,8 +398,8 @@ fn limits(
     if plan.aggregates.as_ref().is_some_and(|aggregates| aggregates.group_by.is_none()) {
         page = u64::MAX;
     }
-    let (page_bytes, result_bytes) = (services.page_bytes_max, services.result_bytes_max);
-    Ok(Limits { rows, per_partition, page, bytes: u64::MAX, page_bytes, result_bytes })
+    let bytes = services.guardrails.limits.coordinator_read_size.fail();
+    Ok(Limits { rows, per_partition, page, bytes, page_bytes: services.page_bytes_max })
 }
 
 fn progress(plan: &SelectPlan, limits: Limits, environment: &Environment<'_>) -> Result<Progress> {

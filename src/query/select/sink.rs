@@ -7,7 +7,7 @@ use helenus_storage::{Flow, Sink};
 
 use cql_lite::types::functions::aggregates::Aggregate;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::query::restriction::RowFilter;
 use crate::query::row::CurrentRow;
 
@@ -25,26 +25,17 @@ pub(super) struct Limits {
     pub(super) per_partition: u64,
     /// Rows (or groups) on this page.
     pub(super) page: u64,
-    /// Bytes past which no further row begins.
+    /// Bytes past which no further row begins, and which an answer without pages may not have.
     pub(super) bytes: u64,
     /// The page ends when it has so many bytes.
     pub(super) page_bytes: usize,
-    /// Without pages, the answer fails when it has more bytes.
-    pub(super) result_bytes: usize,
 }
 
 impl Limits {
-    /// Whether the answer, which is complete or not, has more bytes than it may have.
-    pub(super) fn check(&self, writer: &ResponseWriter<'_>) -> Result<()> {
-        let bytes = writer.body_bytes();
-        if bytes <= self.result_bytes || self.page != u64::MAX {
-            return Ok(());
-        }
-        Err(Error::invalid(format!(
-            "The result has more than {} bytes (limits.result_bytes): ask for it in pages, or for \
-             fewer rows",
-            self.result_bytes
-        )))
+    /// Whether the answer, which is complete or not, has more bytes than it may have. A page
+    /// holds at least one row, however large.
+    pub(super) fn are_exceeded(&self, writer: &ResponseWriter<'_>) -> bool {
+        self.page == u64::MAX && writer.body_bytes() as u64 > self.bytes
     }
 }
 
@@ -184,7 +175,10 @@ impl RowSink<'_, '_> {
         if !self.emit(row)? {
             return Ok(Flow::Stop);
         }
-        self.progress.limits.check(self.writer)?;
+        if self.progress.limits.are_exceeded(self.writer) {
+            self.progress.is_too_large = true;
+            return Ok(Flow::Stop);
+        }
         self.count(position);
         Ok(self.after_row())
     }
@@ -302,7 +296,7 @@ impl RowSink<'_, '_> {
             return Ok(());
         };
         write_cells(self.plan, self.writer, &cells)?;
-        self.progress.limits.check(self.writer)?;
+        self.progress.is_too_large = self.progress.limits.are_exceeded(self.writer);
         self.progress.emitted += 1;
         Ok(())
     }

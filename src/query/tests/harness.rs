@@ -1,6 +1,5 @@
 //! A node of one engine in memory, and the reader of scripts.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -13,11 +12,16 @@ use cql_lite::wire::{
 use helenus_platform::clock::{Clock, ManualClock};
 use helenus_platform::disk::{Disk, MemoryDisk};
 use helenus_platform::random::{Random, SeededRandom};
+use helenus_platform::runtime::SimRuntime;
 use helenus_storage::model::PartitionKey;
 use helenus_storage::model::counter::CounterId;
 use helenus_storage::{Budget, Engine, Options};
 
-use crate::cluster::metadata::{Applier, Metadata};
+use crate::cluster::members::{FEATURE_LEVEL, Member, MemberState};
+use crate::cluster::metadata::{Applier, Metadata, Running};
+use crate::cluster::state::ClusterState;
+use crate::cluster::transport::{AllUp, NoTransport};
+use crate::config::{Guardrails as Limits, Threshold};
 use crate::coordinator::{PartitionLocks, Timestamps};
 use crate::error::{Error, Result};
 use crate::query::source::{ViewRow, Views};
@@ -31,7 +35,8 @@ pub(super) const START_MICROS: i64 = 1_704_067_200_000_000;
 struct EngineTables(Engine);
 
 impl Applier for EngineTables {
-    fn apply(&self, before: &Schema, after: &Schema, changes: &[Change]) -> Result<()> {
+    fn apply(&self, before: &ClusterState, after: &ClusterState, changes: &[Change]) -> Result<()> {
+        let (before, after) = (&before.schema, &after.schema);
         for change in changes {
             match change {
                 Change::PutTable(table) if before.table_by_id(table.id).is_none() => {
@@ -44,6 +49,20 @@ impl Applier for EngineTables {
             }
         }
         Ok(())
+    }
+}
+
+fn founder() -> Member {
+    Member {
+        host_id: [9; 16],
+        internode_address: ([127, 0, 0, 1], 7000).into(),
+        cql_address: ([127, 0, 0, 1], 9042).into(),
+        data_center: "datacenter1".to_owned(),
+        rack: "rack1".to_owned(),
+        tokens: vec![0],
+        state: MemberState::Normal,
+        feature_level: FEATURE_LEVEL,
+        voter: true,
     }
 }
 
@@ -88,36 +107,49 @@ impl Answer {
 
 pub(super) struct Node {
     pub(super) services: Services,
+    runtime: SimRuntime,
     keyspace: Mutex<Option<String>>,
 }
 
 impl Node {
     pub(super) fn new() -> Node {
         let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::default());
-        let shared: Arc<dyn Clock> = Arc::new(ManualClock::new(START_MICROS));
+        let clock = Arc::new(ManualClock::new(START_MICROS));
+        let runtime = SimRuntime::new(7, clock.clone());
+        let shared: Arc<dyn Clock> = clock;
         let random: Arc<dyn Random> = Arc::new(SeededRandom::new(7));
         let dir = Path::new("/metadata");
         disk.create_dir_all(dir).unwrap();
-        let metadata = Metadata::create(disk.clone(), shared.clone(), dir, [1; 16]).unwrap();
+        let own = founder();
+        let metadata =
+            Metadata::create(disk.clone(), shared.clone(), dir, [1; 16], own.clone()).unwrap();
         let options = Options::new("/engine");
         let engine = Engine::open(options, disk, shared.clone(), random.clone(), &[]).unwrap();
+        let coordinator_read_size = Threshold::new(u64::MAX, 4 << 20);
+        let limits = Limits { coordinator_read_size, ..Limits::default() };
+        metadata.start(Running {
+            runtime: Arc::new(runtime.clone()),
+            random: random.clone(),
+            applier: Arc::new(EngineTables(engine.clone())),
+            transport: Arc::new(NoTransport),
+            liveness: Arc::new(AllUp),
+            own,
+            timing: Default::default(),
+        });
         let services = Services {
-            engine: engine.clone(),
+            engine,
             metadata: Arc::new(metadata),
-            applier: Arc::new(EngineTables(engine)),
             views: Arc::new(SchemaViews),
             clock: shared.clone(),
             random,
             timestamps: Arc::new(Timestamps::new(shared, 0)),
             locks: Arc::new(PartitionLocks::new()),
             counter_id: CounterId { host: [9; 16], generation: 1 },
-            datacenters: BTreeMap::from([("datacenter1".to_owned(), 1)]),
             page_bytes_max: 1 << 20,
-            result_bytes_max: 4 << 20,
-            guardrails: Guardrails::default(),
+            guardrails: Guardrails::new(limits),
             address: ([127, 0, 0, 1], 7000).into(),
         };
-        Node { services, keyspace: Mutex::new(None) }
+        Node { services, runtime, keyspace: Mutex::new(None) }
     }
 
     /// A node with a keyspace `ks`, in use.
@@ -181,8 +213,9 @@ impl Node {
                 Step::Done { .. } => return Ok(()),
                 Step::Yield => {}
                 Step::NeedsBlocks(blocks) => execution.fetch(services, blocks)?,
-                Step::Block => execution.block(services, writer)?,
-                Step::Lock(_) => panic!("nobody else holds a lock"),
+                Step::Wait(waits) => {
+                    execution.waited(self.runtime.block_on(1_000_000, waits).unwrap());
+                }
             }
         }
     }

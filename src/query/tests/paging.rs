@@ -109,7 +109,7 @@ fn a_result_without_pages_is_refused_when_it_is_too_long() {
     ] {
         let error = whole(query).unwrap_err().to_string();
         assert!(
-            error.contains("more than 4194304 bytes (limits.result_bytes)"),
+            error.contains("exceeded the size failure threshold of 4,194,304 bytes"),
             "{query}: {error}"
         );
     }

@@ -6,6 +6,7 @@
 //! read its answers is made to wait in either case.
 
 use std::task::Waker;
+use std::time::Duration;
 
 use cql_lite::wire::{ErrorBody, ErrorKind};
 
@@ -13,6 +14,9 @@ use super::Connection;
 use super::input::Input;
 use crate::server::memory::{OWN_BYTES, SMALL_ANSWER_BYTES};
 
+/// How long a connection takes no requests after one was refused for want of memory, unless there
+/// is memory again: it could go on asking, and others would wait while it is refused.
+const REST: Duration = Duration::from_millis(100);
 /// The least that it is worth reading.
 const READ_BYTES_MIN: usize = 4 << 10;
 
@@ -57,6 +61,7 @@ impl Connection {
             if self.pending >= limits.pending_max
                 || usize::try_from(node_pending).is_ok_and(|all| all >= limits.node_pending_max)
                 || answers.saturating_add(expected) >= limits.connection_bytes_in_flight_max
+                || self.services.handler.is_backlogged()
             {
                 return true;
             }
@@ -67,7 +72,26 @@ impl Connection {
 
     /// Whether no request is taken now.
     pub(super) fn is_blocked(&self) -> bool {
-        self.has_much_to_send() || (!self.throws_on_overload && self.is_overloaded())
+        self.has_much_to_send()
+            || (!self.throws_on_overload && (self.is_overloaded() || self.is_resting()))
+    }
+
+    /// Begins a rest if an answer was refused for want of memory.
+    pub(super) fn rest_if_refused(&mut self) {
+        if self.answer_memory.take_refused() {
+            self.rest_until = self.now + REST;
+        }
+    }
+
+    fn is_resting(&self) -> bool {
+        self.now < self.rest_until && self.services.memory.is_short()
+    }
+
+    /// How long it takes no requests, because it would only have to refuse more of them. Nobody
+    /// wakes it when that is over.
+    pub(in crate::server) fn rest_left(&self) -> Option<Duration> {
+        let rests = self.is_resting() && !self.throws_on_overload;
+        rests.then(|| self.rest_until.saturating_sub(self.now))
     }
 
     /// Whether to refuse a request at once.
@@ -85,6 +109,9 @@ impl Connection {
         let is_small = self.output.ready.len().saturating_sub(start) <= SMALL_ANSWER_BYTES;
         if is_small {
             self.share.cover(held);
+        }
+        if !is_small {
+            self.answer_memory.refuse();
         }
         is_small
     }

@@ -111,6 +111,8 @@ pub struct Connection {
     started: Vec<PendingRequest>,
     /// When the request that is being executed was read.
     now: Duration,
+    /// It takes no requests until then, while memory is short.
+    rest_until: Duration,
     subscription: Option<(Subscription, Vec<EventKind>)>,
     watermark_slot: Slot,
     membership: Membership,
@@ -157,6 +159,7 @@ impl Connection {
             pending: 0,
             started: Vec::new(),
             now: Duration::ZERO,
+            rest_until: Duration::ZERO,
             subscription: None,
             watermark_slot: Slot::default(),
             membership,
@@ -204,6 +207,7 @@ impl Connection {
             if self.takes_no_requests() {
                 return Turn::Closing;
             }
+            self.rest_if_refused();
             if self.is_blocked() {
                 return Turn::Blocked;
             }

@@ -75,7 +75,7 @@ impl PendingRequest {
     /// The answer with its memory counted, or another if there is none for it.
     fn counted(&self, mut answer: Answer) -> Answer {
         let mut reserved = answer.reserved.take().unwrap_or_else(|| self.memory.reserve());
-        if reserved.cover(answer.frame.len()) {
+        if reserved.settle(answer.frame.capacity()) {
             return Answer { reserved: Some(reserved), ..answer };
         }
         let mut response = DetachedResponse::new(self.version, self.stream);

@@ -74,10 +74,13 @@ fn a_client_that_is_slow_is_not_closed_while_it_reads() {
         }
         world.runtime.sleep(Duration::from_millis(10)).await;
         assert!(world.services.memory.is_short());
-        for _ in 0..5 {
-            world.runtime.sleep(Duration::from_secs(3)).await;
+        for _ in 0..15 {
+            world.runtime.sleep(Duration::from_secs(1)).await;
             for client in &mut slow {
-                assert!(client.receive().await.unwrap().is_some());
+                // More than one: short refusals are among them, of which many lie at the client.
+                for _ in 0..5 {
+                    assert!(client.receive().await.unwrap().is_some());
+                }
             }
         }
         assert_eq!(server.connections(), 40);
@@ -96,7 +99,6 @@ fn who_waited_for_memory_goes_on_when_there_is_some() {
             greedy_ones.push(greedy(&world, &server).await);
         }
         world.runtime.sleep(Duration::from_millis(10)).await;
-        let calls = world.handler.calls.load(Ordering::SeqCst);
         let sent = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let done = sent.clone();
         let long = format!("void{}", " ".repeat(500_000));
@@ -110,7 +112,6 @@ fn who_waited_for_memory_goes_on_when_there_is_some() {
         );
         world.runtime.sleep(Duration::from_secs(1)).await;
         assert!(!sent.load(Ordering::SeqCst), "there is no memory for it yet");
-        assert_eq!(world.handler.calls.load(Ordering::SeqCst), calls);
         greedy_ones.truncate(5);
         world.runtime.sleep(Duration::from_millis(10)).await;
         assert!(sent.load(Ordering::SeqCst));

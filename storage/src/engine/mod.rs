@@ -64,6 +64,7 @@ use crate::metrics::Metrics;
 use crate::model::{KeyspaceId, LogPosition, TableId};
 use crate::options::{Options, TableOptions};
 use crate::read::{BlockList, Budget, Cursor, Read, ReadCommand, ReadContext, Sink, Survey};
+use crate::replica::ReplicaRead;
 use crate::sstable::BlockCache;
 pub(crate) use claim::{Claim, Claims};
 pub(crate) use clock::{PurgeTime, TrustedClock};
@@ -325,14 +326,45 @@ impl Engine {
             shared.metrics.reads.add(1);
             table.reads.fetch_add(1, Ordering::Relaxed);
         }
-        let read = cursor.run(|| table.view.load_full(), command, sink, budget, &context);
-        let read = read.inspect_err(|error| shared.note_damage(error))?;
+        self.note_read(cursor.run(|| table.view.load_full(), command, sink, budget, &context))
+    }
+
+    /// Reads on for another node, as [`Engine::read`] does: `Read::Done` and `Read::Stopped` mean
+    /// that the page is there, complete or ended by its limits.
+    pub fn read_replica(&self, read: &mut ReplicaRead, budget: &mut Budget) -> Result<Read> {
+        let shared = &self.shared;
+        let context = ReadContext { cache: &shared.cache, metrics: &shared.metrics };
+        let tables = shared.tables.load();
+        let id = read.command().read.table;
+        let Some(table) = tables.get(&id) else {
+            return Err(shared.table(id).err().unwrap_or_else(no_table));
+        };
+        if read.is_fresh() {
+            read.command().read.check()?;
+            shared.metrics.reads.add(1);
+            table.reads.fetch_add(1, Ordering::Relaxed);
+        }
+        let grace = table.options.load().gc_grace_seconds;
+        let outcome = read.run(|| table.view.load_full(), grace, budget, &context);
+        self.note_read(outcome)
+    }
+
+    fn note_read(&self, outcome: Result<Read>) -> Result<Read> {
+        let shared = &self.shared;
+        let read = outcome.inspect_err(|error| shared.note_damage(error))?;
         match &read {
             Read::NeedsBlocks(_) => shared.metrics.reads_waited.add(1),
             Read::TombstoneLimit => shared.metrics.reads_tombstone_limit.add(1),
             Read::Done | Read::Stopped | Read::Yield => {}
         }
         Ok(read)
+    }
+
+    /// Fetches blocks for a replica's read. Waits for the disk.
+    pub fn fetch_replica(&self, blocks: BlockList, read: &mut ReplicaRead) -> Result<()> {
+        self.shared.metrics.blocks_fetched.add(blocks.len() as u64);
+        let fetched = read.fetch(blocks, &self.shared.cache);
+        fetched.inspect_err(|error| self.shared.note_damage(error))
     }
 
     /// The cache of blocks of all tables.

@@ -21,7 +21,7 @@ use crate::model::{ColumnId, Deletion, Slice, counter};
 mod tests;
 mod view;
 
-pub use view::{Liveliness, live_row, purge_row, see_row};
+pub use view::{Canonical, Liveliness, canonical_row, live_row, purge_row, see_row};
 
 /// Rows up to this many are merged without allocating.
 const INLINE_ROWS: usize = 4;

@@ -397,7 +397,7 @@ fn check_size(bytes: usize) -> Result<()> {
     ))
 }
 
-fn put_deletion(out: &mut Vec<u8>, deletion: Deletion) {
+pub(crate) fn put_deletion(out: &mut Vec<u8>, deletion: Deletion) {
     out.put_zigzag(deletion.timestamp);
     out.put_varint(seconds(deletion.local_deletion_time));
 }
@@ -407,7 +407,7 @@ fn seconds(seconds: i64) -> u64 {
     u64::try_from(seconds).unwrap_or(0)
 }
 
-fn read_deletion(reader: &mut Reader<'_>) -> Result<Deletion, CodecError> {
+pub(crate) fn read_deletion(reader: &mut Reader<'_>) -> Result<Deletion, CodecError> {
     let timestamp = reader.zigzag()?;
     let local_deletion_time = i64::try_from(reader.varint()?);
     let local_deletion_time =

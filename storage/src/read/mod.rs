@@ -20,7 +20,10 @@ pub use command::{Budget, Flow, Partitions, Read, ReadCommand, Sink};
 pub use cursor::Cursor;
 pub use survey::{SourceFate, Survey};
 
+pub(crate) use blocks::{Pinned, PinnedAccess};
 pub(crate) use cursor::ReadContext;
 pub(crate) use merge::{Merge, Step};
 pub(crate) use partitions::{PartitionWalk, Walk};
-pub(crate) use source::{Access, Source};
+pub(crate) use run::{first_key, range_bound};
+pub(crate) use single::{Found, only_source};
+pub(crate) use source::{Access, Fill, Source, after};

@@ -70,7 +70,21 @@ impl PartitionWalk {
         Ok(())
     }
 
-    /// Opens the partition that `begin_one` named.
+    /// Begins to look for a partition that only this source may have.
+    pub(crate) fn begin_only(&mut self, source: Source) {
+        self.sources.clear();
+        self.participants.clear();
+        self.unsought.clear();
+        if source.partition.is_some() {
+            self.newest = self.newest.max(source.newest());
+            self.participants.push(0);
+        } else {
+            self.unsought.push(0);
+        }
+        self.sources.push(source);
+    }
+
+    /// Opens the partition that `begin_one` or `begin_only` named.
     pub(crate) fn open_one(
         &mut self,
         key: &PartitionKey,
@@ -81,7 +95,7 @@ impl PartitionWalk {
         let mut still_unsought = Vec::new();
         for index in std::mem::take(&mut self.unsought) {
             let source = &mut self.sources[index];
-            if source.sstable().is_some_and(|t| t.stats().max_timestamp < deletion.timestamp) {
+            if source.sstable().is_some_and(|table| is_hidden(table, deletion)) {
                 metrics.skipped_by_timestamp.add(1);
                 continue;
             }
@@ -214,6 +228,10 @@ impl PartitionWalk {
     }
 
     fn merged_head(&self) -> Result<Walk> {
+        if let [only] = self.participants.as_slice() {
+            let head = self.sources.get(*only).and_then(|source| source.partition.clone());
+            return Ok(head.map_or(Walk::End, Walk::At));
+        }
         let heads: Vec<&PartitionHead> = self
             .participants
             .iter()
@@ -248,6 +266,15 @@ pub(super) fn meets_slices(table: &SsTable, command: &ReadCommand) -> bool {
     }
     let Some((lowest, highest)) = &stats.positions else { return false };
     command.slices.iter().any(|slice| slice.start <= *highest && *lowest < slice.end)
+}
+
+/// Whether a partition deletion hides all that the file can have of the partition. A deleted
+/// counter outlives every deletion, and so may a file of nothing but counters and such.
+fn is_hidden(table: &SsTable, deletion: Deletion) -> bool {
+    let stats = table.stats();
+    let has_dead_counters =
+        stats.cell_tombstones > 0 && stats.cells == stats.counters + stats.cell_tombstones;
+    stats.max_timestamp < deletion.timestamp && !has_dead_counters
 }
 
 fn first_key(table: &SsTable) -> Option<&PartitionKey> {

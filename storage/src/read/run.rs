@@ -255,7 +255,11 @@ impl Told {
 }
 
 /// Where in a list of keys to go on; none if the key told last is not in it.
-fn first_key(keys: &[PartitionKey], told: &Option<PartitionKey>, is_past: bool) -> Option<usize> {
+pub(crate) fn first_key(
+    keys: &[PartitionKey],
+    told: &Option<PartitionKey>,
+    is_past: bool,
+) -> Option<usize> {
     match told {
         None => Some(0),
         Some(told) => {
@@ -266,7 +270,7 @@ fn first_key(keys: &[PartitionKey], told: &Option<PartitionKey>, is_past: bool) 
 }
 
 /// Where in a range to go on.
-fn range_bound(
+pub(crate) fn range_bound(
     start: &PartitionBound,
     told: &Option<PartitionKey>,
     is_past: bool,

@@ -18,7 +18,7 @@ use crate::model::{PartitionHead, PartitionKey, RowRef, Unfiltered, see_row};
 
 /// What the read found out about its sources before touching any block.
 #[expect(clippy::large_enum_variant, reason = "moved once; a box is what this path avoids")]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// No source has the partition.
     Nothing,
     /// Exactly one has it, or may have it.
@@ -28,7 +28,7 @@ pub(super) enum Found {
 }
 
 /// The one source of a partition, if there is only one.
-pub(super) fn only_source(
+pub(crate) fn only_source(
     view: &View,
     key: &PartitionKey,
     command: &ReadCommand,

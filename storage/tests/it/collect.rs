@@ -77,9 +77,17 @@ impl Default for Collector {
 
 impl Collector {
     /// Goes on as a new page would.
-    fn begin_page(&mut self, rows: usize) {
+    pub(crate) fn begin_page(&mut self, rows: usize) {
         self.page = rows;
         self.is_open = false;
+    }
+
+    /// Where the last page ended: its partition, the last row of it if more of it may follow, and
+    /// how many rows of it there were.
+    pub(crate) fn end(&self) -> (PartitionKey, Option<Vec<u8>>, u32) {
+        let last = self.partitions.last().unwrap();
+        let row = last.rows.last().filter(|_| self.is_open);
+        (last.key.clone(), row.map(|(position, _)| position.clone()), last.rows.len() as u32)
     }
 
     fn count(&mut self) -> Flow {
@@ -162,14 +170,9 @@ pub(crate) fn read(
 
 /// A cursor after what the collector has been told.
 fn resumed(collector: &Collector) -> Cursor {
-    let last = collector.partitions.last().unwrap();
-    match last.rows.last() {
-        Some((position, _)) if collector.is_open => {
-            Cursor::resume(last.key.clone(), Some(Slice::copy(position)))
-                .with_rows_told(last.rows.len() as u32)
-        }
-        _ => Cursor::resume(last.key.clone(), None),
-    }
+    let (key, position, rows) = collector.end();
+    let told = if position.is_some() { rows } else { 0 };
+    Cursor::resume(key, position.map(Slice::from)).with_rows_told(told)
 }
 
 /// The range of one row.

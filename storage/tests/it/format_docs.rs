@@ -12,12 +12,16 @@
 
 use helenus_platform::codec::Reader;
 use helenus_storage::model::{
-    Cell, ColumnId, Deletion, Entry, KeyspaceId, Liveness, MutationRef, PartitionKeyRef,
-    RowBuilder, RowRef, TableId, Token,
+    Cell, ColumnId, Deletion, Entry, KeyspaceId, Liveness, MutationRef, PartitionBound,
+    PartitionHead, PartitionKeyRef, RowBuilder, RowRef, Slice, TableId, Token,
 };
+use helenus_storage::replica::{PageEnd, PageItem, PageReader, Reach};
+use helenus_storage::{Partitions, ReadCommand};
 
 const ROW: &str = include_str!("../../../docs/format/row.md");
 const MUTATION: &str = include_str!("../../../docs/format/mutation.md");
+
+const PAGE: &str = include_str!("../../../docs/format/replica-page.md");
 
 const T: i64 = 1_700_000_000_000_000;
 const NOW: i64 = 1_700_000_000;
@@ -115,8 +119,40 @@ fn the_mutation_is_what_its_document_says() {
 }
 
 #[test]
+fn the_page_is_what_its_document_says() {
+    let all = Partitions::Range { start: PartitionBound::Min, end: PartitionBound::Max };
+    let command = ReadCommand::new(TableId(12), all, NOW);
+    let mut reader = PageReader::new(dump(PAGE), &command, None).unwrap();
+    let mut static_row = RowBuilder::new();
+    static_row.cell(Cell::live(ColumnId(9), T, b"s"));
+    let mut row = RowBuilder::new();
+    row.liveness(Liveness::new(T)).cell(Cell::live(ColumnId(4), T, b"Ada"));
+    let head = PartitionHead {
+        key: PartitionKeyRef { token: Token(-4_069_959_284_402_364_209), key: b"k1" }.to_key(),
+        deletion: Deletion::new(T - 1, NOW),
+        static_row: Some(Slice::from(static_row.finish().unwrap())),
+    };
+    let at = |position: &[u8]| Slice::copy(position);
+    let expected = [
+        PageItem::Partition(head),
+        PageItem::Marker { position: at(b"\x30\x80\0\0\x05\0"), open: Deletion::new(T, NOW) },
+        PageItem::Marker { position: at(b"\x30\x80\0\0\x05\xff"), open: Deletion::NONE },
+        PageItem::Row {
+            position: at(b"\x30\x80\0\0\x07\x80"),
+            row: Slice::from(row.finish().unwrap()),
+        },
+        PageItem::PartitionEnd(Reach::Whole),
+        PageItem::End(PageEnd::Complete),
+    ];
+    for item in expected {
+        assert_eq!(reader.next(&command).unwrap(), item);
+    }
+}
+
+#[test]
 fn the_numbers_in_the_text_are_the_code_s() {
     let maximum = helenus_storage::model::mutation::MAX_MUTATION_BYTES;
     assert!(MUTATION.contains(&format!("({maximum} bytes)")));
+    assert!(PAGE.contains(&format!("({} bytes)", helenus_storage::replica::PAGE_BYTES_MAX)));
     assert!(MUTATION.contains(&format!("at most {}", helenus_storage::model::MAX_KEY_BYTES)));
 }

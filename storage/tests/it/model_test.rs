@@ -14,21 +14,18 @@ use std::time::Duration;
 
 use helenus_platform::disk::CutOptions;
 use helenus_platform::random::{Random, SeededRandom};
-use helenus_storage::model::{
-    Cell, ColumnId, ColumnSet, Deletion, Liveness, MutationBuilder, PartitionBound, PositionRange,
-    RowBuilder, Slice, TableId,
-};
+use helenus_storage::model::TableId;
 use helenus_storage::options::PlantedFault;
 use helenus_storage::{
-    Budget, CompactionOptions, Compression, Durability, Job, JobKind, JobStep, Options, Partitions,
-    ReadCommand, TableOptions,
+    Budget, CompactionOptions, Compression, Durability, Job, JobKind, JobStep, Options,
+    TableOptions,
 };
 
-use crate::collect::{Cuts, PartitionOut, read};
-use crate::harness::{Db, KEYSPACE, key, small_options};
-use crate::model::{Model, Question, bound, counter_id, position};
-use crate::ops::generate;
-use crate::ops::{COUNTER_COLUMN, COUNTERS, CellOp, Keys, Op, Part, ReadOp, Value, WIDE, WriteOp};
+use crate::collect::{Cuts, read};
+use crate::encode::{command_of, encode, expected};
+use crate::harness::{Db, small_options};
+use crate::model::Model;
+use crate::ops::{COUNTERS, Keys, Op, ReadOp, WIDE, WriteOp, generate};
 
 const GRACE_SECONDS: i64 = 200;
 const BEHIND_MAX_SECONDS: i64 = 100;
@@ -161,138 +158,17 @@ impl Twins {
 
     /// Applies the write to the model and gives its bytes.
     fn mutation(&mut self, write: &WriteOp) -> Vec<u8> {
-        let key = key(write.key);
-        let (timestamp, now) = (self.db.wall_micros() + write.timestamp_offset, self.db.now());
         let model = self.models.get_mut(&write.table).unwrap();
-        let mut builder = MutationBuilder::new(KEYSPACE, key.as_ref());
-        let table = builder.table(write.table);
-        for part in &write.parts {
-            if let Part::Count(prefix, host, delta) = part {
-                if model.is_dead_counter(&key, prefix) {
-                    continue;
-                }
-                let shard = model.count(&key, prefix, *host, *delta, timestamp);
-                let mut value = Vec::new();
-                shard.encode(&mut value);
-                assert_eq!(shard.id, counter_id(*host));
-                let mut row = RowBuilder::new();
-                row.cell(Cell::counter(ColumnId(COUNTER_COLUMN), shard.clock, &value));
-                table.row(&position(prefix), &row.finish().unwrap());
-                continue;
-            }
-            model.write(&key, part, timestamp, now);
-            let deletion = Deletion::new(timestamp, now);
-            match part {
-                Part::Static(cells) => {
-                    let row = row_of(None, None, cells, timestamp, now);
-                    table.static_row(&row).unwrap();
-                }
-                Part::Row(prefix, ttl, cells) => {
-                    let liveness =
-                        ttl.map(|ttl| Liveness::expiring(timestamp, ttl, now + i64::from(ttl)));
-                    let row = row_of(liveness, None, cells, timestamp, now);
-                    table.row(&position(prefix), &row);
-                }
-                Part::Overwrite(prefix, cells) => {
-                    let before = Some(Deletion::new(timestamp - 1, now));
-                    let row = row_of(None, before, cells, timestamp, now);
-                    table.row(&position(prefix), &row);
-                }
-                Part::RowDeletion(prefix) => {
-                    let mut row = RowBuilder::new();
-                    row.deletion(deletion);
-                    table.row(&position(prefix), &row.finish().unwrap());
-                }
-                Part::Range(start, end) => {
-                    let range = PositionRange {
-                        start: Slice::from(bound(start)),
-                        end: Slice::from(bound(end)),
-                    };
-                    if !range.is_empty() {
-                        table.range_tombstone(&range, deletion);
-                    }
-                }
-                Part::PartitionDeletion => {
-                    table.partition_deletion(deletion);
-                }
-                Part::CounterDeletion(prefix) => {
-                    let mut row = RowBuilder::new();
-                    row.cell(Cell::counter_tombstone(ColumnId(COUNTER_COLUMN), timestamp, now));
-                    table.row(&position(prefix), &row.finish().unwrap());
-                }
-                Part::Count(..) => {}
-            }
-        }
-        builder.finish().unwrap()
+        encode(model, write, self.db.wall_micros(), self.db.now())
     }
 
     fn compare(&self, op: &ReadOp) {
-        let slices = slices_of(op);
-        let range = |(start, end): &(Vec<u8>, Vec<u8>)| PositionRange {
-            start: Slice::copy(start),
-            end: Slice::copy(end),
-        };
-        let columns = op.columns.as_ref().map_or(ColumnSet::All, |columns| {
-            ColumnSet::of(columns.iter().map(|column| ColumnId(*column)))
-        });
-        let (partitions, keys) = self.partitions_of(op);
-        let command = ReadCommand {
-            slices: slices.iter().map(range).collect(),
-            reversed: op.reversed,
-            columns,
-            rows_per_partition_max: op.limit,
-            distinct: op.distinct,
-            ..ReadCommand::new(op.table, partitions, self.db.now())
-        };
-        let question = Question {
-            slices: &slices,
-            reversed: op.reversed,
-            columns: op.columns.as_deref(),
-            limit: op.limit,
-            distinct: op.distinct,
-            now: self.db.now(),
-        };
         let model = &self.models[&op.table];
-        let expected: Vec<PartitionOut> =
-            keys.iter().filter_map(|key| model.read(key, &question)).collect();
+        let command = command_of(op, model, self.db.now());
+        let expected = expected(op, model, self.db.now());
         let cuts = Cuts { page: op.page, units: op.units, fresh_cursors: op.fresh_cursors };
         let found = read(self.db.engine(), &command, cuts).unwrap();
         assert_eq!(found, expected, "{command:#?}");
-    }
-
-    fn partitions_of(
-        &self,
-        op: &ReadOp,
-    ) -> (Partitions, Vec<helenus_storage::model::PartitionKey>) {
-        match &op.keys {
-            Keys::One(n) => (Partitions::One(key(*n)), vec![key(*n)]),
-            Keys::Many(numbers) => {
-                let mut keys = Vec::new();
-                for n in numbers {
-                    if !keys.contains(&key(*n)) {
-                        keys.push(key(*n));
-                    }
-                }
-                (Partitions::Many(keys.clone()), keys)
-            }
-            Keys::Range(from, to) => {
-                let start = match from {
-                    None => PartitionBound::Min,
-                    Some((n, true)) => PartitionBound::AtKey(key(*n)),
-                    Some((n, false)) => PartitionBound::AfterKey(key(*n)),
-                };
-                let end = match to {
-                    None => PartitionBound::Max,
-                    Some((n, true)) => PartitionBound::After(key(*n).token),
-                    Some((n, false)) => PartitionBound::AtKey(key(*n)),
-                };
-                let keys = self.models[&op.table].keys();
-                let inside = keys
-                    .filter(|key| start.is_before(key.as_ref()) && !end.is_before(key.as_ref()));
-                let keys = inside.cloned().collect();
-                (Partitions::Range { start, end }, keys)
-            }
-        }
     }
 
     /// Reads everything, both ways.
@@ -314,46 +190,6 @@ impl Twins {
             }
         }
     }
-}
-
-fn row_of(
-    liveness: Option<Liveness>,
-    column_deletion: Option<Deletion>,
-    cells: &[CellOp],
-    timestamp: i64,
-    now: i64,
-) -> Vec<u8> {
-    let mut row = RowBuilder::new();
-    if let Some(liveness) = liveness {
-        row.liveness(liveness);
-    }
-    for CellOp { column, path, value } in cells {
-        let column = ColumnId(*column);
-        if let Some(deletion) = column_deletion {
-            row.column_deletion(column, deletion);
-        }
-        let cell = match value {
-            Value::Live(value) => Cell::live(column, timestamp, &value.0),
-            Value::Expiring(value, ttl) => {
-                Cell::expiring(column, timestamp, *ttl, now + i64::from(*ttl), &value.0)
-            }
-            Value::Tombstone => Cell::tombstone(column, timestamp, now),
-        };
-        row.cell(match path {
-            Some(path) => cell.with_path(path),
-            None => cell,
-        });
-    }
-    row.sort_and_finish().unwrap()
-}
-
-/// Ascending, disjoint slices from the ends that an operation names.
-fn slices_of(op: &ReadOp) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let Some(ends) = &op.slices else { return vec![(vec![0x00], vec![0xFF])] };
-    let mut ends: Vec<Vec<u8>> = ends.iter().map(bound).collect();
-    ends.sort();
-    ends.dedup();
-    ends.chunks_exact(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect()
 }
 
 /// Runs the operations; the panic message if they fail.

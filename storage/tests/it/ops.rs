@@ -204,7 +204,8 @@ fn counter_part(random: &SeededRandom) -> Part {
     }
 }
 
-fn write(random: &SeededRandom, keys: u64) -> WriteOp {
+/// One write to one of so many partitions.
+pub(crate) fn write(random: &SeededRandom, keys: u64) -> WriteOp {
     let table = if random.chance(0.15) { COUNTERS } else { WIDE };
     let count = 1 + random.below(if random.chance(0.05) { 40 } else { 3 });
     let parts =
@@ -218,7 +219,8 @@ fn write(random: &SeededRandom, keys: u64) -> WriteOp {
     }
 }
 
-fn read(random: &SeededRandom, keys: u64) -> ReadOp {
+/// A read of some of so many partitions.
+pub(crate) fn read(random: &SeededRandom, keys: u64) -> ReadOp {
     let key = || below(random, keys);
     let table = if random.chance(0.15) { COUNTERS } else { WIDE };
     let slices = random.chance(0.7).then(|| {

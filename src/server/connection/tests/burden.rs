@@ -84,10 +84,29 @@ fn an_answer_for_which_there_is_no_memory_is_refused_and_small_ones_are_not() {
             assert_eq!(talk.ask("void"), VOID);
             assert!(matches!(talk.ask("rows 3000"), Response::Result(_)));
             assert_overloaded(&talk.ask("rows 100000"));
-            assert_eq!(talk.ask("void"), VOID);
+            if throws {
+                assert_eq!(talk.ask("void"), VOID);
+            } else {
+                // It rests a moment, and goes on although nothing has changed.
+                talk.query(1, "void");
+                assert_eq!(talk.run(), Turn::Blocked);
+                let left = talk.connection.rest_left().unwrap();
+                talk.clock.advance(left);
+                talk.run();
+                assert_eq!(talk.receive(), [(1, VOID)]);
+                assert_overloaded(&talk.ask("rows 100000"));
+                talk.query(1, "void");
+                assert_eq!(talk.run(), Turn::Blocked);
+            }
             drop(hog);
+            if !throws {
+                assert!(talk.connection.can_go_on(), "there is memory again");
+                talk.run();
+                assert_eq!(talk.receive(), [(1, VOID)]);
+            }
             assert!(matches!(talk.ask("rows 100000"), Response::Result(_)));
-            assert_eq!(talk.connection.services.metrics.overloaded.get(), 1);
+            let refused = talk.connection.services.metrics.overloaded.get();
+            assert_eq!(refused, if throws { 1 } else { 2 });
         }
     }
 }
@@ -176,6 +195,24 @@ fn past_the_requests_of_the_node_a_connection_has_one_at_a_time() {
     talk.run_apart();
     assert_eq!(talk.receive(), [(1, VOID)]);
     assert_eq!(talk.ask("void"), VOID);
+}
+
+#[test]
+fn while_workers_have_a_backlog_a_connection_has_one_request_at_a_time() {
+    let mut talk = open(ProtocolVersion::V4, false, Limits::default());
+    talk.handler.is_backlogged.store(true, Ordering::SeqCst);
+    for (stream, text) in [(1, "void"), (2, "later"), (3, "later"), (4, "void")] {
+        talk.query(stream, text);
+    }
+    assert_eq!(talk.run(), Turn::Blocked);
+    assert_eq!((talk.receive(), talk.apart.len()), (vec![(1, VOID)], 1));
+    talk.handler.finish_later(0);
+    talk.run_apart();
+    talk.run();
+    assert_eq!((talk.receive(), talk.apart.len()), (vec![(2, VOID)], 1));
+    talk.handler.is_backlogged.store(false, Ordering::SeqCst);
+    talk.run();
+    assert_eq!(talk.receive(), [(4, VOID)]);
 }
 
 #[test]

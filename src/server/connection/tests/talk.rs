@@ -12,6 +12,7 @@ use crate::telemetry::Registry;
 /// A connection and its client, with bytes carried by hand.
 pub(super) struct Talk {
     pub(super) handler: Arc<FakeHandler>,
+    pub(super) clock: Arc<ManualClock>,
     pub(super) events: Arc<EventHub>,
     pub(super) connection: Connection,
     pub(super) codec: ClientCodec,
@@ -22,11 +23,11 @@ impl Talk {
     pub(super) fn with_limits(version: ProtocolVersion, lz4: bool, limits: Limits) -> Self {
         let handler = FakeHandler::new();
         let clock = Arc::new(ManualClock::new(0));
-        let services = handler.services(limits, clock, &Registry::new());
+        let services = handler.services(limits, clock.clone(), &Registry::new());
         let events = services.events.clone();
         let connection = Connection::new(services, ([127, 0, 0, 1], 1).into());
         let codec = ClientCodec::new(version, lz4);
-        Talk { handler, events, connection, codec, apart: Vec::new() }
+        Talk { handler, clock, events, connection, codec, apart: Vec::new() }
     }
 
     /// A connection that is set up.

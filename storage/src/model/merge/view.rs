@@ -168,6 +168,90 @@ pub fn purge_row(
     Ok(writer.finish())
 }
 
+/// What [`canonical_row`] found in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Canonical {
+    /// Something of the row is left and was appended.
+    pub is_left: bool,
+    /// As [`Liveliness::exists`].
+    pub exists: bool,
+    /// As [`Liveliness::tombstones`].
+    pub tombstones: u32,
+}
+
+/// Appends to `out` what replicas compare of a merged row under the deletion `covering` at `now`
+/// (seconds since the epoch): expired cells without their values, and nothing that is hidden, and
+/// no tombstone of a local deletion time before `grace_over_before`. Unlike [`purge_row`] it asks
+/// nothing else, so that the same versions give the same bytes wherever they lie.
+///
+/// Values of columns that are not wanted are left out, those of counters excepted: what is left of
+/// their cells only says whether the row exists, whichever replica's version of them wins.
+pub fn canonical_row(
+    row: RowRef<'_>,
+    covering: Deletion,
+    now: i64,
+    grace_over_before: i64,
+    columns: &ColumnSet,
+    out: &mut Vec<u8>,
+) -> Result<Canonical> {
+    if let Some(Liveliness { exists, .. }) = live_as_it_is(row, covering, columns)? {
+        if exists {
+            out.extend_from_slice(row.bytes());
+        }
+        return Ok(Canonical { is_left: exists, exists, tombstones: 0 });
+    }
+    let is_over = |local_deletion_time: i64| local_deletion_time < grace_over_before;
+    let mut found = Canonical::default();
+    let mut deletion = row.deletion();
+    let shadow = covering.newer(deletion);
+    if !deletion.is_none() {
+        found.tombstones += 1;
+        if deletion <= covering || is_over(deletion.local_deletion_time) {
+            deletion = Deletion::NONE;
+        }
+    }
+    let mut liveness = row.liveness().filter(|own| !shadow.deletes(own.timestamp));
+    if let Some(own) = liveness {
+        found.exists = own.is_live(now);
+        found.tombstones += u32::from(!found.exists);
+        if !found.exists && is_over(own.expiry.saturating_sub(i64::from(own.ttl))) {
+            liveness = None;
+        }
+    }
+    let spelling = newest_spelling(&[row], covering)?;
+    let mut writer = RowWriter::new(out, liveness, deletion, spelling);
+    let mut shadow = Shadow::new(shadow);
+    let mut scratch = Vec::new();
+    for entry in row.entries() {
+        match shadow.apply(entry?, &mut scratch)? {
+            Some(Entry::Cell(cell)) if cell.is_live(now) => {
+                found.exists = true;
+                let is_whole = columns.contains(cell.column) || cell.kind == CellKind::Counter;
+                writer.push(&Entry::Cell(if is_whole { cell } else { without_value(cell) }));
+            }
+            Some(Entry::Cell(cell)) => {
+                found.tombstones += 1;
+                if let Some(kept) = purge_cell(cell, now, &|_, time| is_over(time)) {
+                    writer.push(&Entry::Cell(kept));
+                }
+            }
+            Some(entry @ Entry::ColumnDeletion(_, deletion)) => {
+                found.tombstones += 1;
+                if !is_over(deletion.local_deletion_time) {
+                    writer.push(&entry);
+                }
+            }
+            None => {}
+        }
+    }
+    found.is_left = writer.finish();
+    Ok(found)
+}
+
+fn without_value(cell: Cell<'_>) -> Cell<'_> {
+    Cell { value: &[], path_spelling: None, ..cell }
+}
+
 fn purge_cell<'a>(cell: Cell<'a>, now: i64, purge: &dyn Fn(i64, i64) -> bool) -> Option<Cell<'a>> {
     if cell.is_live(now) {
         return Some(cell);

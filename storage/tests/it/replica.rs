@@ -1,0 +1,7 @@
+//! Reads of several replicas against the model: the same operations, each received by some of the
+//! replicas, and merged by the coordinator's half.
+
+mod cluster;
+mod damage;
+mod layout;
+mod union;
