@@ -1,9 +1,21 @@
 //! One client request on its replicas. With one node, that is this node: timestamps, and the
 //! order of those requests of one partition that read before they write.
 
+pub mod failure;
 pub mod hints;
+mod level;
 mod locks;
+pub mod mutation_message;
+mod placement;
+mod replica;
+mod requests;
 mod timestamps;
+mod write;
 
+pub use level::Needs;
 pub use locks::{PartitionGuard, PartitionLocks};
+pub use placement::{NodeNumber, PlacedRange, Placement, Placements, ReplicaNode, Replicas};
+pub use replica::ReplicaWrites;
+pub use requests::{Coordinator, Peers, Timeouts};
 pub use timestamps::Timestamps;
+pub use write::{ReplicatedWrite, WriteOptions, Written};

@@ -12,6 +12,7 @@
 mod dispatch;
 mod format;
 mod inspect;
+mod service;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ mod tests;
 pub use dispatch::{DispatchOptions, HintDispatch, Send};
 pub use format::HintFileError;
 pub use inspect::inspect;
+pub use service::{Counts, Hints, HintsWorld};
 pub use store::{
     Hint, HintBatch, HintCounts, HintCursor, HintError, HintOptions, HintStore, HostId,
     SmallestGrace, Taken,
