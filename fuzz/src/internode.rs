@@ -137,11 +137,14 @@ pub fn run(data: &[u8]) {
     };
     bytes.put_bytes(said);
     let lab = Lab::new();
+    let runtime = lab.runtime.clone();
     if to_opener {
         lab.clone().run(tell_opener(lab, bytes));
     } else {
         lab.clone().run(tell_acceptor(lab, bytes));
     }
+    // Tasks that have not ended hold the runtime that holds them.
+    runtime.kill();
 }
 
 async fn tell_acceptor(lab: Lab, bytes: BytesMut) -> BytesMut {

@@ -58,7 +58,7 @@ impl Placement {
     /// What a read at this level needs. `Any` is for writes and answers as `One` here.
     pub fn needs(&self, level: Consistency) -> Needs {
         match level {
-            Consistency::Any | Consistency::One => Needs::Any(1),
+            Consistency::Any | Consistency::One | Consistency::NodeLocal => Needs::Any(1),
             Consistency::Two => Needs::Any(2),
             Consistency::Three => Needs::Any(3),
             Consistency::Quorum | Consistency::Serial => Needs::Any(quorum(self.factor())),
@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn only_replicas_that_count_make_a_level() {
-        let placement = placement(&topology(&[("a", 3), ("b", 3)]), &["a", "a", "a", "b", "b", "b"]);
+        let placement =
+            placement(&topology(&[("a", 3), ("b", 3)]), &["a", "a", "a", "b", "b", "b"]);
         let number = |data_center: &str| -> Vec<NodeNumber> {
             (0..6).filter(|n| placement.node(*n).unwrap().data_center == data_center).collect()
         };
@@ -182,15 +183,20 @@ mod tests {
         let needs = placement.needs(level);
         let refused = placement.check_alive(level, &needs, &far).unwrap_err();
         let unavailable = ErrorKind::Unavailable { consistency: level, required: 2, alive: 0 };
-        assert_eq!((*refused.kind, refused.message.as_str()), (
-            unavailable,
-            "Cannot achieve consistency level LOCAL_QUORUM"
-        ));
+        assert_eq!(
+            (*refused.kind, refused.message.as_str()),
+            (unavailable, "Cannot achieve consistency level LOCAL_QUORUM")
+        );
         assert!(placement.are_enough(&needs, &near[..2]));
         let each = placement.needs(Consistency::EachQuorum);
         assert!(!placement.are_enough(&each, &[near.as_slice(), &far[..1]].concat()));
         assert!(placement.are_enough(&each, &[&near[..2], &far[..2]].concat()));
-        assert!(placement.are_enough(&placement.needs(Consistency::Quorum), &[&near[..2], &far[..2]].concat()));
+        assert!(
+            placement.are_enough(
+                &placement.needs(Consistency::Quorum),
+                &[&near[..2], &far[..2]].concat()
+            )
+        );
     }
 
     #[test]

@@ -318,6 +318,7 @@ pub(super) mod tests {
         let definition = KeyspaceDefinition {
             id: empty.schema.next_keyspace_id(),
             name: "ks".to_owned(),
+            kind: KeyspaceKind::User,
             options: KeyspaceOptions { replication: options.clone(), durable_writes: true },
         };
         let mut changes = vec![Change::Schema(schema::Change::PutKeyspace(definition))];
@@ -375,7 +376,9 @@ pub(super) mod tests {
         let placement = placement(&simple(2), &["a", "a", "a"]);
         let ranges = placement.ranges();
         assert_eq!((ranges[0].start, ranges.last().unwrap().end), (None, None));
-        assert!(ranges.windows(2).all(|pair| pair[0].end.is_some() && pair[0].end == pair[1].start));
+        assert!(
+            ranges.windows(2).all(|pair| pair[0].end.is_some() && pair[0].end == pair[1].start)
+        );
         for range in &ranges {
             let last = range.end.unwrap_or(i64::MAX);
             assert_eq!(placement.replicas(last), &range.replicas);

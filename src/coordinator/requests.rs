@@ -54,7 +54,6 @@ pub struct Peers {
 
 /// See the module's head.
 pub struct Coordinator {
-    pub(super) own: [u8; 16],
     pub(super) engine: Engine,
     pub(super) metadata: Arc<Metadata>,
     pub(super) clock: Arc<dyn Clock>,
@@ -81,7 +80,7 @@ impl Coordinator {
     ) -> Coordinator {
         let placements = Placements::new(own);
         let peers = OnceLock::new();
-        Coordinator { own, engine, metadata, clock, timeouts, placements, peers }
+        Coordinator { engine, metadata, clock, timeouts, placements, peers }
     }
 
     /// From now on there are other nodes. To be called once.

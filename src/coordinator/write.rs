@@ -60,6 +60,9 @@ impl std::fmt::Debug for ReplicatedWrite {
     }
 }
 
+/// What internode says of one replica's answer.
+type Response = std::result::Result<Bytes, RequestError>;
+
 /// One mutation of a request.
 struct Part {
     placement: Arc<Placement>,
@@ -165,7 +168,7 @@ impl Operation {
         part.hinted |= self.hints.take(node.host_id, mutation, self.created_micros);
     }
 
-    fn take(&self, part: &mut Part, number: NodeNumber, response: Result<Bytes, RequestError>) {
+    fn take(&self, part: &mut Part, number: NodeNumber, response: Response) {
         part.waiting.retain(|waiting| *waiting != number);
         match response {
             Ok(_) => part.acked.push(number),
@@ -198,13 +201,13 @@ fn is_for_good(error: &RequestError) -> bool {
 pub(super) fn reason(failure: &Failure) -> u16 {
     match failure.code {
         failure::TOMBSTONES => failure_reason::READ_TOO_MANY_TOMBSTONES,
-        failure::UNKNOWN_TABLE => failure_reason::UNKNOWN_TABLE,
+        failure::UNKNOWN_TABLE => failure_reason::INCOMPATIBLE_SCHEMA,
         _ => failure_reason::UNKNOWN,
     }
 }
 
 impl Responses for Operation {
-    fn respond(&self, tag: u32, response: Result<Bytes, RequestError>) {
+    fn respond(&self, tag: u32, response: Response) {
         let (part, number) = split(tag);
         let mut parts = self.parts();
         let Some(part) = parts.parts.get_mut(part) else { return };
@@ -387,8 +390,12 @@ impl Coordinator {
         for (at, placement, numbers, payload) in wanted {
             for number in numbers {
                 let Some(node) = placement.node(number) else { continue };
-                let request =
-                    Request { verb: Verb::Mutation, payload: payload.clone(), deadline, trace: None };
+                let request = Request {
+                    verb: Verb::Mutation,
+                    payload: payload.clone(),
+                    deadline,
+                    trace: None,
+                };
                 let Some(tag) = tag(at, number) else { continue };
                 let to: Arc<dyn Responses> = operation.clone();
                 if let Err(error) = internode.request_with(&node.target, request, to, tag) {
