@@ -340,6 +340,12 @@ impl Metadata {
         self.inner.cluster_id
     }
 
+    /// This node.
+    #[must_use]
+    pub fn host_id(&self) -> NodeId {
+        self.inner.host_id
+    }
+
     /// What this node is to the group.
     #[must_use]
     pub fn standing(&self) -> Standing {

@@ -164,6 +164,14 @@ impl Placement {
         self.is_alone
     }
 
+    /// Whether the partitions of this token are on this node and on no other one.
+    pub fn is_here(&self, token: Token) -> bool {
+        let replicas = || self.replicas(token.0);
+        self.is_alone
+            || (replicas().pending.is_empty()
+                && replicas().natural.iter().copied().eq(self.own_number()))
+    }
+
     /// A member.
     pub fn node(&self, number: NodeNumber) -> Option<&ReplicaNode> {
         self.nodes.get(usize::from(number))

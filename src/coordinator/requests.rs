@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use helenus_platform::clock::Clock;
 use helenus_storage::Engine;
-use helenus_storage::model::KeyspaceId;
+use helenus_storage::model::{KeyspaceId, Token};
 
 use super::hints::Hints;
 use super::placement::{NodeNumber, Placement, Placements};
@@ -70,15 +70,14 @@ impl std::fmt::Debug for Coordinator {
 }
 
 impl Coordinator {
-    /// The coordinator of node `own`, without peers.
+    /// A coordinator without peers.
     pub fn new(
-        own: [u8; 16],
         engine: Engine,
         metadata: Arc<Metadata>,
         clock: Arc<dyn Clock>,
         timeouts: Timeouts,
     ) -> Coordinator {
-        let placements = Placements::new(own);
+        let placements = Placements::new(metadata.host_id());
         let peers = OnceLock::new();
         Coordinator { engine, metadata, clock, timeouts, placements, peers }
     }
@@ -105,6 +104,63 @@ impl Coordinator {
     ) -> Result<Arc<Placement>> {
         let gone = || Error::invalid("the keyspace does not exist any more");
         self.placements.of(state, keyspace).ok_or_else(gone)
+    }
+
+    /// Refuses a conditional write of a partition that is not on this node alone.
+    ///
+    /// # Errors
+    /// The keyspace is to have more replicas, or the replica is another node.
+    pub fn check_conditional(&self, keyspace: KeyspaceId, name: &str, token: Token) -> Result<()> {
+        let state = self.metadata.state();
+        let placement = self.placement(&state, keyspace)?;
+        let factor = placement.factor();
+        if factor > 1 {
+            return Err(Error::invalid(format!(
+                "Conditional updates are not supported by keyspace {name}, which has {factor} \
+                 replicas: lightweight transactions between nodes are not built yet, so IF needs \
+                 a replication factor of 1"
+            )));
+        }
+        if !placement.is_here(token) {
+            return Err(Error::invalid(format!(
+                "Conditional updates are only supported through the node that has the partition: \
+                 this node does not have this one of keyspace {name}, or its ranges are moving"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Refuses an update of counters in a partition of which this node has no replica.
+    ///
+    /// # Errors
+    /// That.
+    pub fn check_leader(&self, keyspace: KeyspaceId, token: Token) -> Result<()> {
+        let state = self.metadata.state();
+        let placement = self.placement(&state, keyspace)?;
+        let own = placement.own_number();
+        if own.is_some_and(|own| placement.replicas(token.0).natural.contains(&own)) {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "Counters can only be updated through a node that has a replica of the partition: \
+             forwarding them to one is not built yet",
+        ))
+    }
+
+    /// Refuses a write that reads first, of a partition that is not on this node alone.
+    ///
+    /// # Errors
+    /// That.
+    pub fn check_here(&self, keyspace: KeyspaceId, token: Token) -> Result<()> {
+        let state = self.metadata.state();
+        let placement = self.placement(&state, keyspace)?;
+        if placement.is_here(token) {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "Setting and deleting elements of lists by index is only supported for partitions \
+             that are on this node alone: reading from replicas before a write is not built yet",
+        ))
     }
 
     /// Whether that member takes requests, as far as this node can tell.

@@ -286,15 +286,7 @@ impl Coordinator {
         for record in records {
             let mutation = MutationRef::parse(record)?;
             let placement = self.placement(&state, mutation.keyspace())?;
-            if !placement.is_alone() {
-                let replicas = placement.replicas(mutation.key().token.0);
-                let own = placement.own_number();
-                let is_own = replicas.natural.iter().copied().eq(own);
-                if !is_own || !replicas.pending.is_empty() {
-                    return Ok(false);
-                }
-            }
-            if placement.needs(level).total() > 1 {
+            if !placement.is_here(mutation.key().token) || placement.needs(level).total() > 1 {
                 return Ok(false);
             }
         }
@@ -335,9 +327,10 @@ impl Coordinator {
             placed.push(replicas);
         }
         let Some(peers) = self.peers() else {
-            // Whoever is up is this node, and that was enough.
-            let written = done(self.engine.write(&here)?)?;
-            return Ok(Written::Here(written));
+            return Err(Error::server(
+                "this node was opened without a network, and the partition is on other nodes too: \
+                 serve its data directory with `helenus serve`",
+            ));
         };
         // First, so that a node without memory refuses before anybody else has the write.
         let position = match here.as_slice() {

@@ -316,7 +316,14 @@ impl Waiting {
                 Step::Wait(waits) => {
                     let waited = waits.await;
                     self.execution.waited(waited);
-                    Step::Yield
+                    // Mostly little is left: not worth a thread.
+                    match self.step(SMALL_UNITS) {
+                        Err(error) => return self.refuse(error),
+                        Ok(_) if !self.has_memory() => {
+                            return refused(self.response, &overloaded());
+                        }
+                        Ok(step) => step,
+                    }
                 }
                 waits => {
                     if self.reserved.as_ref().is_some_and(Reserved::is_hopeless) {
@@ -369,7 +376,13 @@ impl Waiting {
             }
             Step::Wait(_) | Step::Done { .. } => {}
         }
-        let mut budget = Budget::new(POOL_STEP_UNITS);
+        self.step(POOL_STEP_UNITS)
+    }
+
+    fn step(&mut self, units: u64) -> Result<Step> {
+        let node = self.node.clone();
+        let services = node.services();
+        let mut budget = Budget::new(units);
         let execution = &mut self.execution;
         let step = self.response.with(|out| execution.step(services, out, &mut budget))?;
         if let Some(change) = execution.take_event() {

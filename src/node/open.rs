@@ -25,7 +25,7 @@ use crate::cluster::metadata::{Metadata, Running};
 use crate::cluster::raft::Timing;
 use crate::cluster::transport::{AllUp, NoTransport};
 use crate::config::{Config, DurabilityMode};
-use crate::coordinator::{PartitionLocks, Timestamps};
+use crate::coordinator::{Coordinator, PartitionLocks, Timeouts, Timestamps};
 use crate::query::{Guardrails, Services};
 use crate::server::{Clients, EventHub};
 use crate::telemetry::{LineLimiter, Traces};
@@ -267,9 +267,17 @@ fn services(world: &World, metadata: Metadata, views: LiveViews, timestamp_floor
         let identity = views.identity.get();
         CounterId { host: identity.host_id, generation: identity.counter_generation }
     };
+    let metadata = Arc::new(metadata);
+    let coordinator = Coordinator::new(
+        views.engine.clone(),
+        metadata.clone(),
+        world.clock.clone(),
+        Timeouts::default(),
+    );
     Services {
         engine: views.engine.clone(),
-        metadata: Arc::new(metadata),
+        metadata,
+        coordinator: Arc::new(coordinator),
         clock: world.clock.clone(),
         random: world.random.clone(),
         timestamps: Arc::new(Timestamps::new(world.clock.clone(), timestamp_floor)),

@@ -36,6 +36,9 @@ pub enum Waited {
     Locked(PartitionGuard),
     /// A change of the schema, or of a whole table's data: it is done, or it failed.
     Changed(Result<Box<DdlPlan>>),
+    /// The replicas of what was written: enough have it, or an error. The answer is held for the
+    /// position, if there is one.
+    Written(Result<Option<LogPosition>>),
 }
 
 impl std::fmt::Debug for Step {

@@ -11,6 +11,7 @@ use helenus_storage::{BlockList, Budget};
 
 use crate::cluster::change::Change;
 use crate::cluster::state::ClusterState;
+use crate::coordinator::ReplicatedWrite;
 use crate::error::{Error, Result};
 use crate::schema::{self, Schema, Table};
 use crate::telemetry::Trace;
@@ -38,6 +39,10 @@ pub struct Execution {
 enum State {
     Select(Box<SelectExecution>),
     Modify(Box<ModifyExecution>),
+    /// Waits for replicas; none while it does.
+    Write(Option<ReplicatedWrite>),
+    /// They have it, or too few have.
+    Written(Result<Option<LogPosition>>),
     /// Changes the schema, or the data of a whole table: waits for the cluster.
     Change {
         prepared: Arc<Prepared>,
@@ -54,7 +59,7 @@ impl std::fmt::Debug for Execution {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str(match &self.state {
             State::Select(_) => "Execution(SELECT)",
-            State::Modify(_) => "Execution(modification)",
+            State::Modify(_) | State::Write(_) | State::Written(_) => "Execution(modification)",
             State::Change { .. } | State::Changed(_) => "Execution(schema)",
             State::Done(_) => "Execution(done)",
         })
@@ -222,7 +227,8 @@ impl Execution {
                 trace.event("Reading before the write, under the locks of its partitions")
             }
             State::Change { .. } => trace.event("Planning the change of the schema"),
-            State::Changed(_) | State::Done(_) => {}
+            State::Write(_) => trace.event("Sending the mutations to their replicas"),
+            State::Written(_) | State::Changed(_) | State::Done(_) => {}
         }
         self.trace = Some(Arc::clone(trace));
     }
@@ -253,6 +259,7 @@ impl Execution {
         let begun = modify::begin(services, schema, statements, batch, times, trace, writer)?;
         Ok(Execution::new(match begun {
             Begun::Done(position) => State::Done(position),
+            Begun::Asked(write) => State::Write(Some(write)),
             Begun::Reads(execution) => State::Modify(execution),
         }))
     }
@@ -280,6 +287,19 @@ impl Execution {
                 Ok(Step::Wait(change))
             }
             State::Changed(_) => self.finish_change(writer),
+            State::Write(write) => match write.take() {
+                Some(write) => Ok(Step::Wait(replicated(write))),
+                None => Err(Error::server("a write is stepped while it waits for its replicas")),
+            },
+            State::Written(_) => {
+                let State::Written(done) = std::mem::replace(&mut self.state, State::Done(None))
+                else {
+                    return Ok(Step::Yield);
+                };
+                let hold = done?;
+                writer.void();
+                Ok(Step::Done { hold })
+            }
             State::Done(position) => Ok(Step::Done { hold: *position }),
         }
     }
@@ -292,7 +312,11 @@ impl Execution {
                 None => Ok(()),
             },
             State::Modify(modify) => modify.fetch(services, blocks),
-            State::Change { .. } | State::Changed(_) | State::Done(_) => Ok(()),
+            State::Write(_)
+            | State::Written(_)
+            | State::Change { .. }
+            | State::Changed(_)
+            | State::Done(_) => Ok(()),
         }
     }
 
@@ -301,8 +325,10 @@ impl Execution {
         match (waited, &mut self.state) {
             (Waited::Locked(guard), State::Modify(modify)) => modify.locked(guard),
             (Waited::Changed(done), State::Change { .. }) => self.state = State::Changed(done),
+            (Waited::Written(done), State::Modify(modify)) => modify.written(done),
+            (Waited::Written(done), State::Write(_)) => self.state = State::Written(done),
             // Nobody waits for these there.
-            (Waited::Locked(_) | Waited::Changed(_), _) => {}
+            (Waited::Locked(_) | Waited::Changed(_) | Waited::Written(_), _) => {}
         }
     }
 
@@ -325,6 +351,11 @@ impl Execution {
     pub fn take_event(&mut self) -> Option<SchemaChange> {
         self.event.take()
     }
+}
+
+/// Waits for the replicas of a write.
+pub(super) fn replicated(write: ReplicatedWrite) -> BoxFuture<'static, Waited> {
+    Box::pin(async move { Waited::Written(write.outcome().await) })
 }
 
 /// Begins to change the schema, or the data of a whole table.

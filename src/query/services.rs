@@ -9,7 +9,7 @@ use helenus_storage::Engine;
 use helenus_storage::model::counter::CounterId;
 
 use crate::cluster::metadata::Metadata;
-use crate::coordinator::{PartitionLocks, Timestamps};
+use crate::coordinator::{Coordinator, PartitionLocks, Timestamps};
 
 use super::guardrails::Guardrails;
 use super::source::Views;
@@ -20,6 +20,8 @@ pub struct Services {
     pub engine: Engine,
     /// The schema, and how it changes.
     pub metadata: Arc<Metadata>,
+    /// Writes and reads what is on several nodes.
+    pub coordinator: Arc<Coordinator>,
     /// The node's own tables.
     pub views: Arc<dyn Views>,
     /// What time it is.

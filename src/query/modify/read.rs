@@ -100,6 +100,11 @@ impl Reads {
         self.wanted.keys().map(|(table, key)| (table.0, &*key.key))
     }
 
+    /// The tables and partitions that are to be read.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = (TableId, &PartitionKey)> {
+        self.wanted.keys().map(|(table, key)| (*table, key))
+    }
+
     /// The newest log position that was looked at.
     pub(crate) fn newest(&self) -> LogPosition {
         self.newest

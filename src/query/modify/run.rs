@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use cql_lite::types::CqlType;
 use cql_lite::wire::{
-    BatchKind, ColumnSpec, Consistency, EncodedColumns, ProtocolVersion, ResponseWriter,
+    BatchKind, ColumnSpec, Consistency, EncodedColumns, ProtocolVersion, ResponseWriter, WriteType,
 };
 use helenus_platform::random::Random;
 use helenus_storage::model::{KeyspaceId, LogPosition, MutationRef, PartitionKey, RowRef, Slice};
-use helenus_storage::{BlockList, Budget, Write};
+use helenus_storage::{BlockList, Budget};
 
-use crate::coordinator::PartitionGuard;
+use crate::coordinator::{PartitionGuard, ReplicatedWrite, WriteOptions, Written};
 use crate::error::{Error, Result};
 use crate::query::bindings::{Bindings, OwnedBindings};
 use crate::query::execution::{Step, Waited};
@@ -19,6 +19,7 @@ use crate::query::guardrails::read::too_many_tombstones;
 use crate::query::guardrails::value::ValueGuard;
 use crate::query::restriction::{ColumnRef, find_column};
 use crate::query::row::{CurrentRow, RowShape};
+use crate::query::run::replicated;
 use crate::query::services::Services;
 use crate::query::term::Environment;
 use crate::schema::{Schema, Table};
@@ -60,13 +61,26 @@ pub(crate) struct ModifyExecution {
     times: WriteTimes,
     reads: Reads,
     guard: Option<PartitionGuard>,
+    replicas: Replicas,
     version: ProtocolVersion,
+}
+
+/// How far the write has come, if it is one for several nodes.
+enum Replicas {
+    /// Not that far, or on this node alone.
+    No,
+    /// They have been asked, and the answer waits for them; with the newest position read.
+    Asked(LogPosition),
+    /// Enough have it, or an error.
+    Answered(Result<Option<LogPosition>>, LogPosition),
 }
 
 /// How a request of modifications begins.
 pub(crate) enum Begun {
     /// It is written, and so is the answer.
     Done(Option<LogPosition>),
+    /// Replicas have been asked; the answer is not written.
+    Asked(ReplicatedWrite),
     /// It reads first.
     Reads(Box<ModifyExecution>),
 }
@@ -114,13 +128,13 @@ pub(crate) fn begin(
         let keyspace = keyspace_of(schema, &statement.plan.table)?;
         let context = context(&environment, times, services, &guard);
         let mutation = statement.plan.write_simple(keyspace, &context)?;
-        let position = match &mutation {
-            Some(mutation) => Some(write_now(services, &[mutation], trace)?),
+        let options = write_options(&statement.plan, None, times, true);
+        let written = match &mutation {
+            Some(mutation) => Some(write_now(services, &[mutation], options, trace)?),
             None => None,
         };
         guard.into_warnings().into_iter().for_each(|warning| writer.warn(warning));
-        writer.void();
-        return Ok(Begun::Done(position));
+        return Ok(begun(written, writer));
     }
     let mut reads = Reads::default();
     if !statements.iter().any(|statement| statement.plan.reads()) {
@@ -133,13 +147,15 @@ pub(crate) fn begin(
         }
         let encoded = finish(services, mutations, batch, writer, &|| tables(statements))?;
         let records: Vec<&[u8]> = encoded.iter().map(Vec::as_slice).collect();
-        let position = match records.as_slice() {
-            [] => None,
-            records => Some(write_now(services, records, trace)?),
+        let written = match (records.as_slice(), statements.first()) {
+            ([], _) | (_, None) => None,
+            (records, Some(first)) => {
+                let options = write_options(&first.plan, batch, times, true);
+                Some(write_now(services, records, options, trace)?)
+            }
         };
         guard.into_warnings().into_iter().for_each(|warning| writer.warn(warning));
-        writer.void();
-        return Ok(Begun::Done(position));
+        return Ok(begun(written, writer));
     }
     let conditional = statements.iter().any(|statement| statement.plan.conditions.is_some());
     let mut owned = Vec::with_capacity(statements.len());
@@ -157,14 +173,36 @@ pub(crate) fn begin(
     if conditional && reads.partitions().count() > 1 {
         return Err(Error::invalid("Batch with conditions cannot span multiple partitions"));
     }
+    check_place(services, schema, &reads, conditional)?;
     Ok(Begun::Reads(Box::new(ModifyExecution {
         statements: owned,
         batch,
         times,
         reads,
         guard: None,
+        replicas: Replicas::No,
         version: writer.version(),
     })))
+}
+
+/// Refuses what is to read and write on other nodes in a way that is not built.
+fn check_place(
+    services: &Services,
+    schema: &Schema,
+    reads: &Reads,
+    conditional: bool,
+) -> Result<()> {
+    for (id, key) in reads.wanted() {
+        let Some(table) = schema.table_by_id(id) else { continue };
+        let keyspace = keyspace_of(schema, table)?;
+        let coordinator = &services.coordinator;
+        match (conditional, table.counter) {
+            (true, _) => coordinator.check_conditional(keyspace, &table.keyspace, key.token)?,
+            (false, true) => coordinator.check_leader(keyspace, key.token)?,
+            (false, false) => coordinator.check_here(keyspace, key.token)?,
+        }
+    }
+    Ok(())
 }
 
 /// Conditional statements name one row, or the static row.
@@ -233,33 +271,63 @@ fn oversized(services: &Services, encoded: &[Vec<u8>], bytes: usize, tables: &[&
     refused.unwrap_or_else(|| Error::invalid(format!("a mutation of {bytes} bytes is over {max}")))
 }
 
+/// The answer of what only wrote.
+fn begun(written: Option<Written>, writer: &mut ResponseWriter<'_>) -> Begun {
+    let position = match written {
+        None => None,
+        Some(Written::Here(position)) => Some(position),
+        Some(Written::Asked(write)) => return Begun::Asked(write),
+    };
+    writer.void();
+    Begun::Done(position)
+}
+
+fn write_options(
+    plan: &ModifyPlan,
+    batch: Option<BatchKind>,
+    times: WriteTimes,
+    deferred: bool,
+) -> WriteOptions {
+    let kind = match batch {
+        _ if plan.table.counter => WriteType::Counter,
+        _ if plan.is_conditional() => WriteType::Cas,
+        None => WriteType::Simple,
+        Some(BatchKind::Logged) => WriteType::Batch,
+        Some(_) => WriteType::UnloggedBatch,
+    };
+    WriteOptions { consistency: times.consistency, kind, deferred }
+}
+
 /// Writes what the connection's own task may leave to itself to write out. A traced write leaves
 /// nothing: its answer waits elsewhere.
-fn write_now(services: &Services, records: &[&[u8]], trace: Option<&Trace>) -> Result<LogPosition> {
+fn write_now(
+    services: &Services,
+    records: &[&[u8]],
+    options: WriteOptions,
+    trace: Option<&Trace>,
+) -> Result<Written> {
     match trace {
-        None => written(services.engine.write_deferred(records)?),
-        Some(trace) => write_traced(services, records, trace),
+        None => services.coordinator.write(records, options),
+        Some(trace) => write_traced(services, records, options, trace),
     }
 }
 
 #[cold]
-fn write_traced(services: &Services, records: &[&[u8]], trace: &Trace) -> Result<LogPosition> {
+fn write_traced(
+    services: &Services,
+    records: &[&[u8]],
+    options: WriteOptions,
+    trace: &Trace,
+) -> Result<Written> {
     let bytes: usize = records.iter().map(|record| record.len()).sum();
     let mutations = records.len();
     trace.event(format!("Appending to commitlog: {mutations} mutations, {bytes} bytes"));
-    let position = written(services.engine.write(records)?)?;
-    trace.event(format!("Added to memtable at log position {}", position.0));
-    Ok(position)
-}
-
-/// The position that the answer is held back for.
-fn written(write: Write) -> Result<LogPosition> {
-    match write {
-        Write::Done { position, .. } => Ok(position),
-        Write::Full => Err(Error::overloaded(
-            "memory for writes is exhausted until a flush has ended; try again later",
-        )),
+    let options = WriteOptions { deferred: false, ..options };
+    let written = services.coordinator.write(records, options)?;
+    if let Written::Here(position) = &written {
+        trace.event(format!("Added to memtable at log position {}", position.0));
     }
+    Ok(written)
 }
 
 impl ModifyExecution {
@@ -271,6 +339,18 @@ impl ModifyExecution {
         budget: &mut Budget,
         trace: Option<&Trace>,
     ) -> Result<Step> {
+        match std::mem::replace(&mut self.replicas, Replicas::No) {
+            Replicas::No => {}
+            Replicas::Asked(newest) => {
+                self.replicas = Replicas::Asked(newest);
+                return Err(Error::server("a write is stepped while it waits for its replicas"));
+            }
+            Replicas::Answered(done, newest) => {
+                let position = done?;
+                self.answer(writer);
+                return Ok(Step::Done { hold: position.or(Some(newest)) });
+            }
+        }
         if self.guard.is_none() {
             self.guard = services.locks.try_lock(self.reads.partitions());
             if self.guard.is_none() {
@@ -286,9 +366,10 @@ impl ModifyExecution {
             ReadOn::TombstoneLimit => Err(too_many_tombstones(services, self.times.consistency)),
             ReadOn::NeedsBlocks(blocks) => Ok(Step::NeedsBlocks(blocks)),
             ReadOn::Complete => {
-                let hold = self.write(services, writer, trace)?;
+                let step = self.write(services, writer, trace)?;
+                // Of what is replicated, this node's part is written.
                 self.guard = None;
-                Ok(Step::Done { hold })
+                Ok(step)
             }
         }
     }
@@ -296,6 +377,13 @@ impl ModifyExecution {
     /// Takes the locks that were waited for.
     pub(crate) fn locked(&mut self, guard: PartitionGuard) {
         self.guard = Some(guard);
+    }
+
+    /// Takes what became of the write on its replicas.
+    pub(crate) fn written(&mut self, done: Result<Option<LogPosition>>) {
+        if let Replicas::Asked(newest) = self.replicas {
+            self.replicas = Replicas::Answered(done, newest);
+        }
     }
 
     /// Fetches blocks for the read under way. Waits for the disk.
@@ -308,14 +396,14 @@ impl ModifyExecution {
         services: &Services,
         writer: &mut ResponseWriter<'_>,
         trace: Option<&Trace>,
-    ) -> Result<Option<LogPosition>> {
+    ) -> Result<Step> {
         let conditional = self.statements.iter().any(|(plan, ..)| plan.conditions.is_some());
         if conditional && !self.conditions_hold(services)? {
             if let Some(trace) = trace {
                 trace.event("CAS precondition does not match current values");
             }
             self.answer_not_applied(services, writer)?;
-            return Ok(Some(self.reads.newest()));
+            return Ok(Step::Done { hold: Some(self.reads.newest()) });
         }
         if conditional {
             // Given out under the locks: of two conditional writes, the one that comes second has
@@ -334,19 +422,33 @@ impl ModifyExecution {
         let tables = || self.statements.iter().map(|(plan, ..)| &*plan.table).collect();
         let encoded = finish(services, mutations, self.batch, writer, &tables)?;
         let records: Vec<&[u8]> = encoded.iter().map(Vec::as_slice).collect();
-        // Not deferred: this may run on a thread where nobody writes out what it leaves.
-        let position = match (records.as_slice(), trace) {
-            ([], _) => None,
-            (records, None) => Some(written(services.engine.write(records)?)?),
-            (records, Some(trace)) => Some(write_traced(services, records, trace)?),
-        };
+        let newest = self.reads.newest();
         guard.into_warnings().into_iter().for_each(|warning| writer.warn(warning));
-        if conditional {
+        let Some((first, ..)) = self.statements.first().filter(|_| !records.is_empty()) else {
+            self.answer(writer);
+            return Ok(Step::Done { hold: Some(newest) });
+        };
+        // Not deferred: this may run on a thread where nobody writes out what it leaves.
+        let options = write_options(first, self.batch, self.times, false);
+        match write_now(services, &records, options, trace)? {
+            Written::Here(position) => {
+                self.answer(writer);
+                Ok(Step::Done { hold: Some(position) })
+            }
+            Written::Asked(write) => {
+                self.replicas = Replicas::Asked(newest);
+                Ok(Step::Wait(replicated(write)))
+            }
+        }
+    }
+
+    /// The answer of what has been written.
+    fn answer(&self, writer: &mut ResponseWriter<'_>) {
+        if self.statements.iter().any(|(plan, ..)| plan.conditions.is_some()) {
             self.answer_applied(writer);
         } else {
             writer.void();
         }
-        Ok(position.or(Some(self.reads.newest())))
     }
 
     fn conditions_hold(&self, services: &Services) -> Result<bool> {

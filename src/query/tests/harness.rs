@@ -22,7 +22,7 @@ use crate::cluster::metadata::{Applier, Metadata, Running};
 use crate::cluster::state::ClusterState;
 use crate::cluster::transport::{AllUp, NoTransport};
 use crate::config::{Guardrails as Limits, Threshold};
-use crate::coordinator::{PartitionLocks, Timestamps};
+use crate::coordinator::{Coordinator, PartitionLocks, Timeouts, Timestamps};
 use crate::error::{Error, Result};
 use crate::query::source::{ViewRow, Views};
 use crate::query::{Ask, Execution, Guardrails, Prepared, Services, Step, prepare};
@@ -136,9 +136,14 @@ impl Node {
             own,
             timing: Default::default(),
         });
+        let metadata = Arc::new(metadata);
+        let timeouts = Timeouts::default();
+        let coordinator =
+            Coordinator::new(engine.clone(), metadata.clone(), shared.clone(), timeouts);
         let services = Services {
             engine,
-            metadata: Arc::new(metadata),
+            metadata,
+            coordinator: Arc::new(coordinator),
             views: Arc::new(SchemaViews),
             clock: shared.clone(),
             random,
