@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::fork::ForkJoin;
 
 pub use real::{Interrupts, TokioRuntime, block_on, stop_requested};
-pub use simulated::{SimRuntime, Stuck};
+pub use simulated::{SimGroup, SimRuntime, Stuck};
 
 /// A boxed future that can move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

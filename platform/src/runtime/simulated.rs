@@ -4,6 +4,13 @@
 //! Which ready task runs next is a draw; every poll takes a drawn few microseconds; when nothing
 //! is ready, time jumps to the next timer. Workers are tasks like others: what they do on a
 //! simulated disk does not block.
+//!
+//! The processes of a simulated cluster are [`SimGroup`]s of tasks: one is killed, paused or slow
+//! while the others go on.
+
+mod group;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,6 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+pub use self::group::SimGroup;
+use self::group::{Group, ROOT};
 use super::{BoxFuture, Runtime};
 use crate::clock::{Clock, ManualClock};
 use crate::fork::{ForkJoin, Piece, run_drawn};
@@ -52,6 +61,10 @@ impl Wake for TaskWaker {
 
 struct Task {
     name: &'static str,
+    group: u64,
+    is_worker: bool,
+    /// Until when a slow disk holds up a worker that could run.
+    held_until: Option<Duration>,
     /// Taken out while it is polled.
     future: Option<BoxFuture<'static, ()>>,
 }
@@ -59,6 +72,8 @@ struct Task {
 #[derive(Default)]
 struct State {
     tasks: BTreeMap<u64, Task>,
+    /// All but the tasks that belong to none.
+    groups: BTreeMap<u64, Group>,
     timers: BTreeMap<(Duration, u64), Waker>,
     next: u64,
     trace: u64,
@@ -75,6 +90,64 @@ struct Inner {
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn spawn(
+        &self,
+        group: u64,
+        is_worker: bool,
+        name: &'static str,
+        future: BoxFuture<'static, ()>,
+    ) {
+        let task = {
+            let mut state = self.lock();
+            state.next += 1;
+            let task = state.next;
+            let (held_until, future) = (None, Some(future));
+            state.tasks.insert(task, Task { name, group, is_worker, held_until, future });
+            task
+        };
+        self.ready.push(task);
+    }
+
+    fn sleep(self: &Arc<Self>, duration: Duration) -> BoxFuture<'static, ()> {
+        let until = self.clock.monotonic() + duration;
+        Box::pin(Sleep { inner: self.clone(), until, timer: None })
+    }
+
+    fn waker(&self, task: u64) -> Waker {
+        Waker::from(Arc::new(TaskWaker { task, ready: self.ready.clone() }))
+    }
+
+    fn fork_join(&self, pieces: Vec<Piece<'_>>) {
+        run_drawn(&self.random, pieces, |number| {
+            let mut state = self.lock();
+            state.trace = mix(state.trace, number);
+        });
+    }
+
+    /// Whether the task can run now. If not, it becomes ready again when it can.
+    fn may_run(&self, state: &mut State, task: u64, now: Duration) -> bool {
+        let Some(entry) = state.tasks.get_mut(&task) else { return false };
+        let Some(group) = state.groups.get_mut(&entry.group) else { return true };
+        if group.is_paused {
+            group.held.insert(task);
+            return false;
+        }
+        match entry.held_until {
+            Some(until) if until > now => return false,
+            Some(_) => entry.held_until = None,
+            None if entry.is_worker && !group.worker_delay_max.is_zero() => {
+                let nanos = u64::try_from(group.worker_delay_max.as_nanos()).unwrap_or(u64::MAX);
+                let until = now + Duration::from_nanos(1 + self.random.below(nanos));
+                entry.held_until = Some(until);
+                state.next += 1;
+                state.timers.insert((until, state.next), self.waker(task));
+                return false;
+            }
+            None => {}
+        }
+        true
     }
 }
 
@@ -145,6 +218,7 @@ impl SimRuntime {
         let dropped = {
             let mut state = self.inner.lock();
             self.inner.ready.lock().clear();
+            state.groups.values_mut().for_each(|group| group.held.clear());
             (std::mem::take(&mut state.tasks), std::mem::take(&mut state.timers))
         };
         // Outside the lock: what a task owns may come back to this runtime when it is dropped.
@@ -186,6 +260,9 @@ impl SimRuntime {
         let now = inner.clock.monotonic();
         let taken = {
             let mut state = inner.lock();
+            if !inner.may_run(&mut state, task, now) {
+                return true;
+            }
             let Some(entry) = state.tasks.get_mut(&task) else { return true };
             let name = entry.name;
             let future = entry.future.take();
@@ -196,7 +273,7 @@ impl SimRuntime {
             future
         };
         let Some(mut future) = taken else { return true };
-        let waker = Waker::from(Arc::new(TaskWaker { task, ready: inner.ready.clone() }));
+        let waker = inner.waker(task);
         let done = future.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
         inner.clock.advance(Duration::from_nanos(1_000 + inner.random.below(POLL_NANOS_MAX)));
         let finished = {
@@ -262,32 +339,21 @@ impl ForkJoin for SimRuntime {
     }
 
     fn fork_join(&self, _name: &'static str, pieces: Vec<Piece<'_>>) {
-        run_drawn(&self.inner.random, pieces, |number| {
-            let mut state = self.inner.lock();
-            state.trace = mix(state.trace, number);
-        });
+        self.inner.fork_join(pieces);
     }
 }
 
 impl Runtime for SimRuntime {
     fn spawn(&self, name: &'static str, future: BoxFuture<'static, ()>) {
-        let task = {
-            let mut state = self.inner.lock();
-            state.next += 1;
-            let task = state.next;
-            state.tasks.insert(task, Task { name, future: Some(future) });
-            task
-        };
-        self.inner.ready.push(task);
+        self.inner.spawn(ROOT, false, name, future);
     }
 
     fn spawn_worker(&self, name: &'static str, future: BoxFuture<'static, ()>) {
-        self.spawn(name, future);
+        self.inner.spawn(ROOT, true, name, future);
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        let until = self.inner.clock.monotonic() + duration;
-        Box::pin(Sleep { inner: self.inner.clone(), until, timer: None })
+        self.inner.sleep(duration)
     }
 }
 
@@ -321,68 +387,5 @@ impl Drop for Sleep {
         if let Some(timer) = self.timer {
             self.inner.lock().timers.remove(&(self.until, timer));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::channel;
-
-    fn run(seed: u64) -> (u64, Vec<u64>) {
-        let clock = Arc::new(ManualClock::new(0));
-        let runtime = SimRuntime::new(seed, clock.clone());
-        let (sender, mut receiver) = channel::bounded(100);
-        for worker in 0..5u64 {
-            let (runtime2, sender) = (runtime.clone(), sender.clone());
-            let future = async move {
-                for round in 0..4 {
-                    runtime2.sleep(Duration::from_millis(10 * (worker % 2))).await;
-                    sender.send(worker * 10 + round).await.unwrap();
-                }
-            };
-            runtime.spawn("worker", Box::pin(future));
-        }
-        drop(sender);
-        let seen = runtime.block_on(10_000, async move {
-            let mut seen = Vec::new();
-            while let Some(value) = receiver.recv().await {
-                seen.push(value);
-            }
-            seen
-        });
-        assert!(clock.monotonic() >= Duration::from_millis(40));
-        (runtime.trace_hash(), seen.unwrap())
-    }
-
-    #[test]
-    fn the_same_seed_is_the_same_run_and_another_seed_another() {
-        assert_eq!(run(1), run(1));
-        let orders: std::collections::BTreeSet<_> = (0..10).map(|seed| run(seed).1).collect();
-        assert!(orders.len() > 3, "{orders:?}");
-    }
-
-    #[test]
-    fn what_cannot_go_on_is_told() {
-        let runtime = SimRuntime::new(1, Arc::new(ManualClock::new(0)));
-        assert_eq!(runtime.block_on(1_000, std::future::pending::<()>()), Err(Stuck));
-    }
-
-    #[test]
-    fn killing_drops_every_task() {
-        let runtime = SimRuntime::new(1, Arc::new(ManualClock::new(0)));
-        let kept = Arc::new(());
-        let held = kept.clone();
-        let sleep = runtime.sleep(Duration::from_secs(1));
-        runtime.spawn(
-            "holder",
-            Box::pin(async move {
-                sleep.await;
-                drop(held);
-            }),
-        );
-        runtime.run_for(Duration::from_millis(1));
-        runtime.kill();
-        assert_eq!(Arc::strong_count(&kept), 1);
     }
 }
