@@ -7,10 +7,13 @@
 //!   1 schema          a schema change (schema/codec.rs)
 //!   2 member          varint length | a member (cluster/members.rs)
 //!   3 feature level   varint
+//!   4 received        16 bytes host id | u64 LE ring version
+//!   5 settled         u32 LE keyspace id
 //! ```
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
 use helenus_platform::codec::{Put, Reader};
+use helenus_storage::model::KeyspaceId;
 
 use super::members::Member;
 use crate::error::{Error, Result};
@@ -20,6 +23,8 @@ const PAYLOAD_VERSION: u8 = 2;
 const SCHEMA: u8 = 1;
 const MEMBER: u8 = 2;
 const LEVEL: u8 = 3;
+const RECEIVED: u8 = 4;
+const SETTLED: u8 = 5;
 /// Longest encoded member, in bytes.
 const MEMBER_BYTES_MAX: usize = 64 << 10;
 
@@ -33,6 +38,19 @@ pub enum Change {
     PutMember(Member),
     /// Raises the level at which nodes write what others may read.
     FeatureLevel(u32),
+    /// A member has all the data that the ring of this version brings it.
+    Received {
+        /// Which member.
+        host: [u8; 16],
+        /// The ring's version ([`ClusterState::ring_version`](super::state::ClusterState)).
+        ring_version: u64,
+    },
+    /// All replicas of a keyspace whose replication was changed have its data: from now on it is
+    /// where the new replication says.
+    Settled {
+        /// Which keyspace.
+        keyspace: KeyspaceId,
+    },
 }
 
 impl From<schema::Change> for Change {
@@ -82,6 +100,15 @@ pub(super) fn put_changes(changes: &[Change], out: &mut Vec<u8>) {
                 out.put_u8(LEVEL);
                 out.put_varint(u64::from(*level));
             }
+            Change::Received { host, ring_version } => {
+                out.put_u8(RECEIVED);
+                out.put_bytes(host);
+                out.put_u64_le(*ring_version);
+            }
+            Change::Settled { keyspace } => {
+                out.put_u8(SETTLED);
+                out.put_u32_le(keyspace.0);
+            }
         }
     }
 }
@@ -114,6 +141,11 @@ fn read_change(reader: &mut Reader<'_>) -> Result<Change> {
             let level = u32::try_from(reader.varint()?).map_err(|_| error)?;
             Ok(Some(Change::FeatureLevel(level)))
         }
+        RECEIVED => {
+            let host = reader.bytes(16)?.try_into().unwrap_or_default();
+            Ok(Some(Change::Received { host, ring_version: reader.u64_le()? }))
+        }
+        SETTLED => Ok(Some(Change::Settled { keyspace: KeyspaceId(reader.u32_le()?) })),
         _ => Err(unknown),
     };
     match read(reader).map_err(|error| unreadable(&error))? {

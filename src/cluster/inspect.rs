@@ -94,6 +94,13 @@ fn describe_change(change: &Change, line: &mut dyn FnMut(&str)) {
     match change {
         Change::Schema(change) => describe_schema_change(change, line),
         Change::FeatureLevel(level) => line(&format!("    feature level {level}")),
+        Change::Received { host, ring_version } => {
+            let host = print(*host);
+            line(&format!("    member {host} has the data that ring {ring_version} brings it"));
+        }
+        Change::Settled { keyspace } => {
+            line(&format!("    keyspace {keyspace:?} is where its replication says"));
+        }
         Change::PutMember(member) => {
             let (host, state, voter) = (print(member.host_id), member.state, member.voter);
             let voter = if voter { ", votes" } else { "" };

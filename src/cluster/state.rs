@@ -1,12 +1,12 @@
 //! What the cluster agrees on at one version of the metadata log, as one immutable snapshot:
 //! schema, members, and the ring that they make.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use helenus_platform::codec::{CodecError, Put, Reader};
-use helenus_storage::model::TableId;
+use helenus_storage::model::{KeyspaceId, TableId};
 
 use super::change::{
     Change, ProposalId, check_version, decode_payload, put_changes, read_changes, unreadable,
@@ -17,11 +17,16 @@ use super::ring::Ring;
 use crate::error::{Error, Result};
 use crate::schema::{self, Schema, Table, TableSource, system};
 
-const STATE_VERSION: u8 = 2;
+const STATE_VERSION: u8 = 3;
 /// Proposals that are remembered, so that their proposers learn what became of them.
 const RECENT_MAX: usize = 256;
 /// No table was truncated more often than there are versions; more tables than this there are not.
 const TABLES_MAX: u64 = 1 << 20;
+/// Longest part of a replication option, in bytes.
+const OPTION_BYTES_MAX: usize = 1 << 16;
+
+/// The replication of a keyspace.
+type Replication = BTreeMap<String, String>;
 
 /// See the module's head.
 #[derive(Clone, Debug)]
@@ -38,6 +43,13 @@ pub struct ClusterState {
     pub next_ring: Arc<Ring>,
     /// The level at which nodes write what others may read: all members support it.
     pub feature_level: u32,
+    /// The version that changed last where partitions are, or will be.
+    pub ring_version: u64,
+    /// Keyspaces whose replication was changed, and what it was: until all replicas have the data,
+    /// partitions are where it said.
+    pub moving: Arc<BTreeMap<KeyspaceId, Replication>>,
+    /// The ring version up to which members have the data that it brings them.
+    pub received: Arc<BTreeMap<[u8; 16], u64>>,
     /// The version at which a table was truncated last.
     truncated: Arc<BTreeMap<TableId, u64>>,
     /// The newest proposals, oldest first.
@@ -59,6 +71,9 @@ impl ClusterState {
             next_ring: ring.clone(),
             ring,
             feature_level: 0,
+            ring_version: 0,
+            moving: Arc::default(),
+            received: Arc::default(),
             truncated: Arc::default(),
             recent: Arc::default(),
         })
@@ -113,9 +128,22 @@ impl ClusterState {
         }
         truncated.retain(|table, _| after.schema.table_by_id(*table).is_some());
         after.truncated = Arc::new(truncated);
+        self.move_keyspaces(&mut after, &schema);
         let mut members = None;
         for change in changes {
             match change {
+                Change::Received { host, ring_version } => {
+                    let mut received = BTreeMap::clone(&after.received);
+                    received.insert(*host, *ring_version);
+                    after.received = Arc::new(received);
+                }
+                Change::Settled { keyspace } => {
+                    let mut moving = BTreeMap::clone(&after.moving);
+                    if moving.remove(keyspace).is_some() {
+                        after.ring_version = version;
+                    }
+                    after.moving = Arc::new(moving);
+                }
                 Change::PutMember(member) => {
                     let so_far = members.take().unwrap_or_else(|| Members::clone(&self.members));
                     members = Some(so_far.with(member.clone()));
@@ -128,8 +156,33 @@ impl ClusterState {
         }
         if let Some(members) = members {
             after.set_members(members)?;
+            if after.ring != self.ring || after.next_ring != self.next_ring {
+                after.ring_version = version;
+            }
+            let mut received = BTreeMap::clone(&after.received);
+            received.retain(|host, _| !after.members.has_left(host));
+            after.received = Arc::new(received);
         }
         Ok(after)
+    }
+
+    /// Keeps what the replication of keyspaces was, where others than one node have their data.
+    fn move_keyspaces(&self, after: &mut ClusterState, changes: &[schema::Change]) {
+        let mut moving = BTreeMap::clone(&self.moving);
+        for change in changes {
+            let schema::Change::PutKeyspace(put) = change else { continue };
+            let Some(before) = self.schema.keyspace(&put.name) else { continue };
+            let (was, will) = (&before.options.replication, &put.options.replication);
+            if was != will && self.members.present().count() > 1 {
+                // What has not settled is where it was before the change before.
+                moving.entry(before.id).or_insert_with(|| was.clone());
+                after.ring_version = after.version;
+            }
+        }
+        let ids = after.schema.keyspaces().values().map(|keyspace| keyspace.id);
+        let ids: BTreeSet<KeyspaceId> = ids.collect();
+        moving.retain(|keyspace, _| ids.contains(keyspace));
+        after.moving = Arc::new(moving);
     }
 
     fn set_members(&mut self, members: Members) -> Result<()> {
@@ -148,6 +201,7 @@ impl ClusterState {
     pub fn with_members(&self, members: Members) -> Result<ClusterState> {
         let mut state = self.clone();
         state.set_members(members)?;
+        (state.moving, state.received) = (Arc::default(), Arc::default());
         Ok(state)
     }
 
@@ -182,7 +236,11 @@ impl ClusterState {
     /// ```text
     /// u8 version (2) | u64 schema version | u32 next keyspace id | u32 next table id |
     /// varint count | (varint table id, u64 truncated at)… |
-    /// varint count | (u64 version, 16 bytes proposal)… | changes that make it from nothing
+    /// varint count | (u64 version, 16 bytes proposal)… | u64 ring version |
+    /// varint count | (u32 keyspace id, replication before)… |
+    /// varint count | (16 bytes host id, u64 ring version received)… |
+    /// changes that make it from nothing
+    /// replication:  varint count | (text, text)…      text:  varint length | UTF-8
     /// ```
     pub fn encode(&self) -> Bytes {
         let mut bytes = vec![STATE_VERSION];
@@ -198,6 +256,20 @@ impl ClusterState {
         for (version, id) in self.recent.iter() {
             bytes.put_u64_le(*version);
             bytes.put_bytes(id);
+        }
+        bytes.put_u64_le(self.ring_version);
+        bytes.put_varint(self.moving.len() as u64);
+        for (keyspace, before) in self.moving.iter() {
+            bytes.put_u32_le(keyspace.0);
+            bytes.put_varint(before.len() as u64);
+            for text in before.iter().flat_map(|(name, value)| [name, value]) {
+                bytes.put_bytes_varint(text.as_bytes());
+            }
+        }
+        bytes.put_varint(self.received.len() as u64);
+        for (host, version) in self.received.iter() {
+            bytes.put_bytes(host);
+            bytes.put_u64_le(*version);
         }
         let mut changes: Vec<Change> =
             self.schema.as_changes().into_iter().map(Change::from).collect();
@@ -220,6 +292,8 @@ impl ClusterState {
         state.schema = Arc::new(schema);
         state.version = version;
         (state.truncated, state.recent) = (Arc::new(head.truncated), Arc::new(head.recent));
+        (state.moving, state.received) = (Arc::new(head.moving), Arc::new(head.received));
+        state.ring_version = head.ring_version;
         Ok(state)
     }
 }
@@ -228,7 +302,7 @@ impl ClusterState {
 pub fn schema_changes(changes: &[Change]) -> Vec<schema::Change> {
     let of_schema = |change: &Change| match change {
         Change::Schema(change) => Some(change.clone()),
-        Change::PutMember(_) | Change::FeatureLevel(_) => None,
+        _ => None,
     };
     changes.iter().filter_map(of_schema).collect()
 }
@@ -245,6 +319,9 @@ struct Head {
     next_table_id: u32,
     truncated: BTreeMap<TableId, u64>,
     recent: VecDeque<(u64, ProposalId)>,
+    ring_version: u64,
+    moving: BTreeMap<KeyspaceId, Replication>,
+    received: BTreeMap<[u8; 16], u64>,
     changes: Vec<Change>,
 }
 
@@ -281,7 +358,51 @@ impl Head {
             let version = reader.u64_le()?;
             recent.push_back((version, reader.bytes(16)?.try_into().unwrap_or_default()));
         }
+        let ring_version = reader.u64_le()?;
+        let moving = read_moving(reader)?;
+        let received = read_received(reader)?;
         let changes = Vec::new();
-        Ok(Head { schema_version, next_keyspace_id, next_table_id, truncated, recent, changes })
+        Ok(Head {
+            schema_version,
+            next_keyspace_id,
+            next_table_id,
+            truncated,
+            recent,
+            ring_version,
+            moving,
+            received,
+            changes,
+        })
     }
+}
+
+type Read<T> = std::result::Result<T, CodecError>;
+
+fn read_moving(reader: &mut Reader<'_>) -> Read<BTreeMap<KeyspaceId, Replication>> {
+    let mut moving = BTreeMap::new();
+    for _ in 0..reader.varint()? {
+        let keyspace = KeyspaceId(reader.u32_le()?);
+        let mut before = Replication::new();
+        for _ in 0..reader.varint()? {
+            let name = read_text(reader)?;
+            before.insert(name, read_text(reader)?);
+        }
+        moving.insert(keyspace, before);
+    }
+    Ok(moving)
+}
+
+fn read_received(reader: &mut Reader<'_>) -> Read<BTreeMap<[u8; 16], u64>> {
+    let mut received = BTreeMap::new();
+    for _ in 0..reader.varint()? {
+        let host = reader.bytes(16)?.try_into().unwrap_or_default();
+        received.insert(host, reader.u64_le()?);
+    }
+    Ok(received)
+}
+
+fn read_text(reader: &mut Reader<'_>) -> Read<String> {
+    let error = reader.error("text of a replication option");
+    let bytes = reader.bytes_varint(OPTION_BYTES_MAX)?;
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| error)
 }

@@ -83,12 +83,16 @@ pub struct PlacedRange {
 
 impl Placement {
     fn new(state: &ClusterState, keyspace: &Keyspace, own: &[u8; 16]) -> Placement {
-        let strategy = match keyspace.kind {
-            KeyspaceKind::User => Strategy::parse(&keyspace.options.replication),
-            KeyspaceKind::System | KeyspaceKind::Virtual => Ok(Strategy::Local),
+        let strategy_of = |replication: &BTreeMap<String, String>| match keyspace.kind {
+            // Checked when the keyspace was made; what cannot be read is on nobody.
+            KeyspaceKind::User => {
+                Strategy::parse(replication).unwrap_or(Strategy::Simple { factor: 0 })
+            }
+            KeyspaceKind::System | KeyspaceKind::Virtual => Strategy::Local,
         };
-        // Checked when the keyspace was made; what cannot be read is on nobody.
-        let strategy = strategy.unwrap_or(Strategy::Simple { factor: 0 });
+        let next = strategy_of(&keyspace.options.replication);
+        // A change of the replication is one of where partitions will be.
+        let strategy = state.moving.get(&keyspace.id).map_or_else(|| next.clone(), strategy_of);
         let nodes = nodes(state, own);
         let local = state.members.get(own);
         let factors = match &strategy {
@@ -103,17 +107,17 @@ impl Placement {
             local_data_center: local.map_or_else(String::new, |node| node.data_center.clone()),
             ends: Vec::new(),
             replicas: Vec::new(),
-            is_alone: strategy == Strategy::Local,
+            is_alone: strategy == Strategy::Local && next == Strategy::Local,
             nodes,
         };
-        if strategy == Strategy::Local {
+        if strategy == Strategy::Local && next == Strategy::Local {
             let own = placement.nodes.iter().position(|node| node.is_self);
             let natural = own.and_then(|at| u16::try_from(at).ok()).into_iter().collect();
             placement.ends.push(i64::MAX);
             placement.replicas.push(Arc::new(Replicas { natural, pending: Vec::new() }));
             return placement;
         }
-        placement.place(state, &strategy);
+        placement.place(state, &strategy, &next);
         let own = placement.own_number();
         let is_own = |replicas: &Arc<Replicas>| {
             replicas.pending.is_empty() && replicas.natural.iter().copied().eq(own)
@@ -123,9 +127,9 @@ impl Placement {
     }
 
     /// Fills in the ranges: those of both rings, cut at every token.
-    fn place(&mut self, state: &ClusterState, strategy: &Strategy) {
-        let now = ReplicaMap::new(state.ring.clone(), strategy, None);
-        let next = ReplicaMap::new(state.next_ring.clone(), strategy, None);
+    fn place(&mut self, state: &ClusterState, now: &Strategy, next: &Strategy) {
+        let now = ReplicaMap::new(state.ring.clone(), now, None);
+        let next = ReplicaMap::new(state.next_ring.clone(), next, None);
         let numbers = |ring: &Ring, members: &[MemberIndex]| -> Vec<NodeNumber> {
             let number = |index: &MemberIndex| {
                 let host_id = ring.member(*index)?.host_id;
@@ -269,7 +273,9 @@ impl Placements {
         for keyspace in state.schema.keyspaces().values() {
             let before = known.by_keyspace.get(&keyspace.id).filter(|_| same_members);
             let was = known.made_of.as_ref().and_then(|was| was.schema.keyspace(&keyspace.name));
-            let same = was.is_some_and(|was| was.options == keyspace.options);
+            let is_moving = |state: &ClusterState| state.moving.get(&keyspace.id).cloned();
+            let same = was.is_some_and(|was| was.options == keyspace.options)
+                && known.made_of.as_deref().and_then(is_moving) == is_moving(state);
             let placement = match before.filter(|_| same) {
                 Some(before) => Placement { version: state.version, ..Placement::clone(before) },
                 None => Placement::new(state, keyspace, &self.own),
