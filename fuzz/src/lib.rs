@@ -3,6 +3,7 @@
 //! Built with `--cfg fuzzing`, checksums are constant, so that inputs get past them: what decodes
 //! a file is then tried on bytes that no checksum has vouched for.
 
+pub mod commands;
 pub mod execute;
 pub mod files;
 pub mod frames;
@@ -21,7 +22,7 @@ pub mod values;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     ("frames", frames::run),
     ("segments", segments::run),
     ("parser", parser::run),
@@ -32,4 +33,5 @@ pub const TARGETS: [Target; 10] = [
     ("gossip", gossip::run),
     ("internode", internode::run),
     ("pages", pages::run),
+    ("commands", commands::run),
 ];

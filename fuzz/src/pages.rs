@@ -66,15 +66,20 @@ fn merge(command: &ReadCommand, pages: [&[u8]; 2]) {
     }
 }
 
-/// The example of the documentation, as it is and in every kind of read.
-pub(crate) fn seeds() -> Vec<Vec<u8>> {
-    let document = include_str!("../../docs/format/replica-page.md");
+/// The bytes of the worked example in a document.
+pub(crate) fn dump(document: &str) -> Vec<u8> {
     let dump = document.split("```").find_map(|part| part.strip_prefix("hex\n"));
-    let mut page = Vec::new();
+    let mut bytes = Vec::new();
     for line in dump.unwrap_or_default().lines() {
         let hex = line.split('|').next().unwrap_or_default().split_whitespace();
-        page.extend(hex.filter_map(|byte| u8::from_str_radix(byte, 16).ok()));
+        bytes.extend(hex.filter_map(|byte| u8::from_str_radix(byte, 16).ok()));
     }
+    bytes
+}
+
+/// The example of the documentation, as it is and in every kind of read.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let page = dump(include_str!("../../docs/format/replica-page.md"));
     (0..8)
         .map(|flags| {
             let mut seed = vec![flags];

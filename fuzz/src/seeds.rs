@@ -28,6 +28,7 @@ pub fn all() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         ("gossip", crate::gossip::seeds()),
         ("internode", crate::internode::seeds()),
         ("pages", crate::pages::seeds()),
+        ("commands", crate::commands::seeds()),
     ]
 }
 

@@ -8,6 +8,7 @@
 //! as it stands ([`page_mutations`]), for a node that is to hold what another one holds.
 
 mod command;
+mod command_codec;
 mod input;
 mod page;
 mod reader;
@@ -18,6 +19,7 @@ mod stream;
 mod writer;
 
 pub use command::{Place, Reach, ReplicaCommand};
+pub use command_codec::{COMMAND_ITEMS_MAX, COMMAND_VERSION};
 pub use page::{PAGE_BYTES_MAX, PAGE_VERSION, digest};
 pub use reader::{PageEnd, PageItem, PageReader};
 pub use reconcile::{Reconciled, Reconciliation, Wanted};

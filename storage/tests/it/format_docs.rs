@@ -12,16 +12,18 @@
 
 use helenus_platform::codec::Reader;
 use helenus_storage::model::{
-    Cell, ColumnId, Deletion, Entry, KeyspaceId, Liveness, MutationRef, PartitionBound,
+    Cell, ColumnId, ColumnSet, Deletion, Entry, KeyspaceId, Liveness, MutationRef, PartitionBound,
     PartitionHead, PartitionKeyRef, RowBuilder, RowRef, Slice, TableId, Token,
 };
-use helenus_storage::replica::{PageEnd, PageItem, PageReader, Reach};
+use helenus_storage::replica::{PageEnd, PageItem, PageReader, Place, Reach, ReplicaCommand};
 use helenus_storage::{Partitions, ReadCommand};
 
 const ROW: &str = include_str!("../../../docs/format/row.md");
 const MUTATION: &str = include_str!("../../../docs/format/mutation.md");
 
 const PAGE: &str = include_str!("../../../docs/format/replica-page.md");
+
+const READ: &str = include_str!("../../../docs/format/replica-read.md");
 
 const T: i64 = 1_700_000_000_000_000;
 const NOW: i64 = 1_700_000_000;
@@ -147,6 +149,24 @@ fn the_page_is_what_its_document_says() {
     for item in expected {
         assert_eq!(reader.next(&command).unwrap(), item);
     }
+}
+
+#[test]
+fn the_command_is_what_its_document_says() {
+    let command = ReplicaCommand::decode(&dump(READ)).unwrap();
+    let token = Token(-4_069_959_284_402_364_209);
+    let key = PartitionKeyRef { token, key: b"k1" }.to_key();
+    let mut read = ReadCommand::new(TableId(12), Partitions::One(key.clone()), NOW);
+    read.columns = ColumnSet::of([ColumnId(4), ColumnId(9)]);
+    read.tombstones_max = 100_000;
+    let reach = Reach::Upto(Slice::copy(b"\x30\x80\0\0\x07\x80\0"));
+    let from = Some(Place { key, reach, rows: 1 });
+    let expected =
+        ReplicaCommand { from, rows_max: 101, bytes_max: 1 << 20, ..ReplicaCommand::new(read) };
+    assert_eq!(format!("{command:?}"), format!("{expected:?}"));
+    let mut bytes = Vec::new();
+    expected.encode(&mut bytes);
+    assert_eq!(bytes, dump(READ));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! replicas, and merged by the coordinator's half.
 
 mod cluster;
+mod commands;
 mod damage;
 mod layout;
 mod union;
