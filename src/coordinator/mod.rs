@@ -5,6 +5,7 @@ pub mod failure;
 pub mod hints;
 mod level;
 mod locks;
+mod moving;
 pub mod mutation_message;
 mod placement;
 pub mod read;
@@ -16,6 +17,7 @@ mod write;
 
 pub use level::Needs;
 pub use locks::{PartitionGuard, PartitionLocks};
+pub use moving::{MoveProgress, Mover};
 pub use placement::{NodeNumber, PlacedRange, Placement, Placements, ReplicaNode, Replicas};
 pub use replica::ReplicaWrites;
 pub use requests::{Coordinator, Peers, Timeouts};

@@ -34,7 +34,12 @@ impl ReplicaWrites {
             reply.fail(&malformed());
             return Received::NOW;
         };
-        if self.metadata.state().version < version {
+        let state = self.metadata.state();
+        if version < state.ring_version {
+            reply.fail(&old_ring(version, state.ring_version));
+            return Received::NOW;
+        }
+        if state.version < version {
             return Received::Pending(Box::pin(self.later(message.clone(), version)));
         }
         match apply(&self.engine, mutation) {
@@ -57,6 +62,10 @@ impl ReplicaWrites {
         let left = message.deadline.saturating_sub(self.clock.monotonic());
         async move {
             let done = catch_up(&metadata, version, left).await.and_then(|()| {
+                let ring_version = metadata.state().ring_version;
+                if version < ring_version {
+                    return Err(old_ring(version, ring_version));
+                }
                 let decoded = mutation_message::decode(&message.payload);
                 let (_, mutation) = decoded.map_err(|_| malformed())?;
                 apply(&engine, mutation)
@@ -88,6 +97,14 @@ pub(super) async fn catch_up(
          at {version}"
     );
     Err(Failure::new(failure::BEHIND, text))
+}
+
+/// The sender may not know of somebody who is to get the write: once a node has applied a change of
+/// the ring, it takes nothing that was placed by the ring before. So whoever copies a range from
+/// here after that finds all that was ever taken for the old owners alone.
+fn old_ring(version: u64, ring_version: u64) -> Failure {
+    let text = format!("placed at version {version}, and the ring has changed at {ring_version}");
+    Failure::new(failure::OLD_RING, text)
 }
 
 fn malformed() -> Failure {

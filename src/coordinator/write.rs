@@ -23,8 +23,14 @@ use super::level::Needs;
 use super::mutation_message;
 use super::placement::{NodeNumber, Placement, Replicas};
 use super::requests::{Coordinator, Peers};
+use crate::cluster::state::ClusterState;
 use crate::error::{Error, Result};
 use crate::internode::{Failure, Request, RequestError, Responses, Verb};
+
+/// How long a write waits for this node to learn of a change of the ring.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a write is placed anew because the ring has changed.
+const TRIES: u32 = 3;
 
 /// How a write is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +58,12 @@ pub struct ReplicatedWrite {
     /// Of the part that is on this node.
     position: Option<LogPosition>,
     hints: Arc<Hints>,
+    coordinator: Arc<Coordinator>,
+    options: WriteOptions,
+    /// What the write was placed by.
+    version: u64,
+    /// How often it may still be placed anew.
+    tries: u32,
 }
 
 impl std::fmt::Debug for ReplicatedWrite {
@@ -73,6 +85,8 @@ struct Part {
     failures: Vec<(IpAddr, u16)>,
     /// Somebody was left a hint.
     hinted: bool,
+    /// Somebody has refused because the ring has changed.
+    is_outdated: bool,
     state: PartState,
     payload: Bytes,
 }
@@ -121,6 +135,8 @@ enum Outcome {
     Fulfilled,
     /// Nobody has it, but somebody will be given it: enough for ANY.
     Hinted,
+    /// The ring has changed meanwhile: to be sent again.
+    Outdated,
     Failed(Error),
 }
 
@@ -138,6 +154,7 @@ impl Operation {
                 PartState::Hopeless if self.level == Consistency::Any && part.hinted => {
                     is_hinted = true;
                 }
+                PartState::Hopeless if part.is_outdated => return Some(Outcome::Outdated),
                 PartState::Hopeless => return Some(Outcome::Failed(self.error(part))),
             }
         }
@@ -174,6 +191,7 @@ impl Operation {
             Ok(_) => part.acked.push(number),
             Err(error) => {
                 if let RequestError::Failed(failure) = &error {
+                    part.is_outdated |= failure.code == failure::OLD_RING;
                     let address = part.placement.node(number).map(|node| node.target.address.ip());
                     part.failures.extend(address.map(|ip| (ip, reason(failure))));
                 }
@@ -257,6 +275,26 @@ impl ReplicatedWrite {
                     self.hints.flushed().await?;
                     Ok(self.position)
                 }
+                Outcome::Outdated => {
+                    let metadata = &self.coordinator.metadata;
+                    metadata.reached(self.version + 1, CATCH_UP_TIMEOUT).await;
+                    if self.tries == 0 {
+                        let what = "the ring changes faster than the write; try again";
+                        return Err(Error::overloaded(what));
+                    }
+                    let payloads: Vec<Bytes> =
+                        operation.parts().parts.iter().map(|part| part.payload.clone()).collect();
+                    let read = |payload| mutation_message::decode(payload).map(|(_, bytes)| bytes);
+                    let records: Vec<&[u8]> =
+                        payloads.iter().filter_map(|p| read(p).ok()).collect();
+                    match self.coordinator.write_to_replicas(&records, self.options)? {
+                        Written::Here(position) => Ok(Some(position)),
+                        Written::Asked(again) => {
+                            let tries = self.tries - 1;
+                            ReplicatedWrite { tries, ..again }.outcome().await
+                        }
+                    }
+                }
             }
         })
     }
@@ -268,24 +306,38 @@ impl Coordinator {
     /// # Errors
     /// Too few replicas are up, or this node has no memory for its part: nothing was written.
     /// And those of the engine.
-    pub fn write(&self, records: &[&[u8]], options: WriteOptions) -> Result<Written> {
-        if self.are_here(records, options.consistency)? {
+    pub fn write(self: &Arc<Self>, records: &[&[u8]], options: WriteOptions) -> Result<Written> {
+        let state = self.metadata.state();
+        if self.are_here(&state, records, options.consistency)? {
             let engine = &self.engine;
             let write = match options.deferred {
                 true => engine.write_deferred(records)?,
                 false => engine.write(records)?,
             };
-            return Ok(Written::Here(done(write)?));
+            let position = done(write)?;
+            if self.is_current(&state) {
+                return Ok(Written::Here(position));
+            }
         }
         self.write_to_replicas(records, options)
     }
 
+    /// Whether what was placed by `state` may stand: nobody has become a replica since, who may
+    /// have looked at this node's data before the write was there.
+    fn is_current(&self, state: &ClusterState) -> bool {
+        self.metadata.state().ring_version <= state.version
+    }
+
     /// Whether all of these are on this node alone, and that is enough for the level.
-    fn are_here(&self, records: &[&[u8]], level: Consistency) -> Result<bool> {
-        let state = self.metadata.state();
+    fn are_here(
+        &self,
+        state: &Arc<ClusterState>,
+        records: &[&[u8]],
+        level: Consistency,
+    ) -> Result<bool> {
         for record in records {
             let mutation = MutationRef::parse(record)?;
-            let placement = self.placement(&state, mutation.keyspace())?;
+            let placement = self.placement(state, mutation.keyspace())?;
             if !placement.is_here(mutation.key().token) || placement.needs(level).total() > 1 {
                 return Ok(false);
             }
@@ -293,7 +345,11 @@ impl Coordinator {
         Ok(true)
     }
 
-    fn write_to_replicas(&self, records: &[&[u8]], options: WriteOptions) -> Result<Written> {
+    fn write_to_replicas(
+        self: &Arc<Self>,
+        records: &[&[u8]],
+        options: WriteOptions,
+    ) -> Result<Written> {
         let state = self.metadata.state();
         let level = options.consistency;
         let mut parts = Vec::with_capacity(records.len());
@@ -321,6 +377,7 @@ impl Coordinator {
                 waiting: alive,
                 failures: Vec::new(),
                 hinted: false,
+                is_outdated: false,
                 state: PartState::Open,
                 placement,
             });
@@ -337,6 +394,10 @@ impl Coordinator {
             [] => None,
             here => Some(done(self.engine.write(here)?)?),
         };
+        if !self.is_current(&state) {
+            // What is written is written again, which changes nothing.
+            return self.write_to_replicas(records, options);
+        }
         let operation = Arc::new(Operation {
             level,
             kind: options.kind,
@@ -347,7 +408,15 @@ impl Coordinator {
         self.leave_hints(&operation, &placed);
         self.send(peers, &operation, self.write_timeout(options.kind));
         let hints = peers.hints.clone();
-        Ok(Written::Asked(ReplicatedWrite { operation, position, hints }))
+        Ok(Written::Asked(ReplicatedWrite {
+            operation,
+            position,
+            hints,
+            coordinator: self.clone(),
+            options,
+            version: state.version,
+            tries: TRIES,
+        }))
     }
 
     fn write_timeout(&self, kind: WriteType) -> Duration {

@@ -64,11 +64,13 @@ pub enum Verb {
     HintedMutation = 20,
     /// Comparing and repairing replicas.
     Repair = 21,
+    /// A page of a range, for a node that is to have it. Payloads are those of `Read`.
+    Copy = 22,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Verb; 9] = [
+    pub const ALL: [Verb; 10] = [
         Verb::Ping,
         Verb::Gossip,
         Verb::Join,
@@ -78,6 +80,7 @@ impl Verb {
         Verb::Truncate,
         Verb::HintedMutation,
         Verb::Repair,
+        Verb::Copy,
     ];
 
     /// The verb with this number, if this version knows it.
@@ -92,7 +95,7 @@ impl Verb {
         match self {
             Verb::Ping | Verb::Gossip | Verb::Join | Verb::Metadata => Channel::Urgent,
             Verb::Mutation | Verb::Read | Verb::Truncate => Channel::Normal,
-            Verb::HintedMutation | Verb::Repair => Channel::Bulk,
+            Verb::HintedMutation | Verb::Repair | Verb::Copy => Channel::Bulk,
         }
     }
 
@@ -111,7 +114,7 @@ mod tests {
     fn numbers_are_as_they_were() {
         let verbs = Verb::ALL.map(|verb| format!("{verb:?}={}", verb as u8)).join(" ");
         let known = "Ping=1 Gossip=2 Join=3 Metadata=4 Mutation=10 Read=11 Truncate=12 \
-                     HintedMutation=20 Repair=21";
+                     HintedMutation=20 Repair=21 Copy=22";
         assert_eq!(verbs, known);
         let channels = Channel::ALL.map(|channel| format!("{channel:?}={}", channel as u8));
         assert_eq!(channels.join(" "), "Urgent=1 Normal=2 Large=3 Bulk=4");

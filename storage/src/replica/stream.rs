@@ -1,15 +1,15 @@
 //! A page as mutations, for a node that is to hold what the replica holds.
 
 use super::command::{Place, Reach};
-use super::reader::{PageEnd, PageItem, PageReader};
+use super::reader::{PageItem, PageReader};
 use super::repair::Mutations;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnSet, Deletion, KeyspaceId, PartitionKey, RowRef};
 use crate::read::ReadCommand;
 
 /// All that the page of a whole read says, as mutations of one partition each and of about
-/// `bytes_max` bytes at most, and whether the page is complete. `command` and `from` are what the
-/// replica was asked; the command must want all columns.
+/// `bytes_max` bytes at most, and where the next page begins, unless this one is the last. `command`
+/// and `from` are what the replica was asked; the command must want all columns.
 ///
 /// # Errors
 /// The page is damaged or answers something else, or the command leaves columns out.
@@ -19,7 +19,7 @@ pub fn page_mutations(
     from: Option<&Place>,
     keyspace: KeyspaceId,
     bytes_max: usize,
-) -> Result<(Vec<Vec<u8>>, PageEnd)> {
+) -> Result<(Vec<Vec<u8>>, Option<Place>)> {
     if command.columns != ColumnSet::All {
         return Err(Error::invalid("mutations of a page that leaves columns out"));
     }
@@ -51,12 +51,12 @@ pub fn page_mutations(
                 out.end_partition()?;
                 partition = None;
             }
-            (PageItem::End(end), None) => {
+            (PageItem::End(_), None) => {
                 if out.is_short {
                     let what = "a cell of a page is too large for a mutation of its own";
                     return Err(Error::new(ErrorKind::TooLarge, what));
                 }
-                return Ok((out.take(), end));
+                return Ok((out.take(), reader.stopped_at()));
             }
             _ => return Err(Error::corrupt("a page has an item outside of its partition")),
         }

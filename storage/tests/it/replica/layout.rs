@@ -5,7 +5,7 @@
 
 use helenus_platform::random::{Random, SeededRandom};
 use helenus_storage::model::{PartitionBound, TableId};
-use helenus_storage::replica::{PageEnd, ReplicaCommand, page_mutations};
+use helenus_storage::replica::{ReplicaCommand, page_mutations};
 use helenus_storage::{Partitions, ReadCommand};
 
 use super::cluster::Cluster;
@@ -67,7 +67,7 @@ fn copy(cluster: &mut Cluster, table: TableId, seed: u64) {
         for mutation in &mutations {
             target.write(&[mutation]).unwrap();
         }
-        assert_eq!(end == PageEnd::Complete, place.is_none());
+        assert_eq!(end.is_none(), place.is_none());
         match place {
             None => break,
             place => command.from = place,
