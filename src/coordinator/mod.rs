@@ -1,6 +1,7 @@
 //! One client request on its replicas. With one node, that is this node: timestamps, and the
 //! order of those requests of one partition that read before they write.
 
+pub mod batch_log;
 pub mod failure;
 pub mod hints;
 mod level;
@@ -19,7 +20,7 @@ pub use level::Needs;
 pub use locks::{PartitionGuard, PartitionLocks};
 pub use moving::{MoveProgress, Mover};
 pub use placement::{NodeNumber, PlacedRange, Placement, Placements, ReplicaNode, Replicas};
-pub use replica::ReplicaWrites;
+pub use replica::{Replica, ReplicaWrites};
 pub use requests::{Coordinator, Peers, Timeouts};
 pub use timestamps::Timestamps;
 pub use write::{ReplicatedWrite, WriteOptions, Written};

@@ -215,7 +215,8 @@ impl PlacedRange {
     }
 }
 
-fn nodes(state: &ClusterState, own: &[u8; 16]) -> Arc<[ReplicaNode]> {
+/// All members that have not left, as node `own` sees them.
+pub(super) fn nodes(state: &ClusterState, own: &[u8; 16]) -> Arc<[ReplicaNode]> {
     let here = state.members.get(own).map(|member| member.data_center.clone());
     let node = |member: &Arc<Member>| ReplicaNode {
         host_id: member.host_id,

@@ -7,11 +7,38 @@ use helenus_platform::clock::Clock;
 use helenus_storage::model::LogPosition;
 use helenus_storage::{Engine, ErrorKind, Write};
 
-use super::{failure, mutation_message};
+use super::replica_read::ReplicaReader;
+use super::{batch_log, failure, mutation_message};
 use crate::cluster::metadata::Metadata;
-use crate::internode::{Answer, Failure, Incoming, Received, ReplyWriter};
+use crate::internode::{Answer, Failure, Incoming, Received, ReplyWriter, Verb};
 
-/// A node as a replica.
+/// A node as a replica: all that other coordinators ask of it.
+#[derive(Debug)]
+pub struct Replica {
+    /// Takes mutations.
+    pub writes: ReplicaWrites,
+    /// Answers reads.
+    pub reads: ReplicaReader,
+}
+
+impl Replica {
+    /// Handles one message, on its connection's task.
+    pub fn receive(&self, message: &Incoming, reply: &mut ReplyWriter<'_>) -> Received {
+        match message.verb {
+            Verb::Mutation | Verb::HintedMutation => self.writes.receive(message, reply),
+            Verb::Read | Verb::Copy => self.reads.receive(message, reply),
+            Verb::BatchStore => self.writes.store_batch(message, reply),
+            Verb::BatchRemove => self.writes.remove_batch(message),
+            verb => {
+                let text = format!("this node does not serve {verb:?}");
+                reply.fail(&Failure::new(Failure::UNKNOWN_VERB, text));
+                Received::NOW
+            }
+        }
+    }
+}
+
+/// Takes mutations for this node.
 pub struct ReplicaWrites {
     /// Where mutations go.
     pub engine: Engine,
@@ -49,6 +76,28 @@ impl ReplicaWrites {
                 Received::NOW
             }
         }
+    }
+
+    fn store_batch(&self, message: &Incoming, reply: &mut ReplyWriter<'_>) -> Received {
+        match batch_log::store(&self.engine, &message.payload) {
+            Ok(Write::Done { position, .. }) => Received::Answered { hold_until: Some(position.0) },
+            Ok(Write::Full) => {
+                reply.fail(&full());
+                Received::NOW
+            }
+            Err(error) => {
+                reply.fail(&Failure::new(failure::ENGINE, error.message));
+                Received::NOW
+            }
+        }
+    }
+
+    fn remove_batch(&self, message: &Incoming) -> Received {
+        let now = self.clock.wall_micros();
+        if let Err(error) = batch_log::remove(&self.engine, &message.payload, now) {
+            tracing::warn!(%error, "a batch that is done stays in the batch log for now");
+        }
+        Received::Nothing
     }
 
     /// A mutation that was planned at a version which this node has not reached: it may be of a
@@ -114,12 +163,14 @@ fn malformed() -> Failure {
 fn apply(engine: &Engine, mutation: &[u8]) -> Result<LogPosition, Failure> {
     match engine.write_deferred(&[mutation]) {
         Ok(Write::Done { position, .. }) => Ok(position),
-        Ok(Write::Full) => {
-            let text = "memory for writes is exhausted until a flush has ended";
-            Err(Failure::new(failure::OVERLOADED, text))
-        }
+        Ok(Write::Full) => Err(full()),
         Err(error) => Err(of_engine(&error)),
     }
+}
+
+fn full() -> Failure {
+    let text = "memory for writes is exhausted until a flush has ended";
+    Failure::new(failure::OVERLOADED, text)
 }
 
 /// A failure of the engine as a coordinator learns of it.

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use helenus_platform::clock::Clock;
+use helenus_platform::random::Random;
 use helenus_storage::Engine;
 use helenus_storage::model::{KeyspaceId, Token};
 
@@ -57,6 +58,7 @@ pub struct Coordinator {
     pub(super) engine: Engine,
     pub(super) metadata: Arc<Metadata>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) random: Arc<dyn Random>,
     pub(super) timeouts: Timeouts,
     placements: Placements,
     /// Set once, when the node has others to talk to or listens for them.
@@ -75,11 +77,12 @@ impl Coordinator {
         engine: Engine,
         metadata: Arc<Metadata>,
         clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
         timeouts: Timeouts,
     ) -> Coordinator {
         let placements = Placements::new(metadata.host_id());
         let peers = OnceLock::new();
-        Coordinator { engine, metadata, clock, timeouts, placements, peers }
+        Coordinator { engine, metadata, clock, random, timeouts, placements, peers }
     }
 
     /// From now on there are other nodes. To be called once.

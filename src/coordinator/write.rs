@@ -17,12 +17,12 @@ use helenus_platform::runtime::BoxFuture;
 use helenus_storage::Write;
 use helenus_storage::model::{LogPosition, MutationRef};
 
-use super::failure;
 use super::hints::Hints;
 use super::level::Needs;
 use super::mutation_message;
 use super::placement::{NodeNumber, Placement, Replicas};
 use super::requests::{Coordinator, Peers};
+use super::{batch_log, failure};
 use crate::cluster::state::ClusterState;
 use crate::error::{Error, Result};
 use crate::internode::{Failure, Request, RequestError, Responses, Verb};
@@ -53,7 +53,16 @@ pub enum Written {
 }
 
 /// A write that waits for its replicas.
-pub struct ReplicatedWrite {
+pub struct ReplicatedWrite(Waits);
+
+enum Waits {
+    Replicas(Box<Asked>),
+    /// For the batch log first.
+    BatchLog(BoxFuture<'static, Result<Option<LogPosition>>>),
+}
+
+/// Replicas that have been asked.
+struct Asked {
     operation: Arc<Operation>,
     /// Of the part that is on this node.
     position: Option<LogPosition>,
@@ -255,8 +264,17 @@ impl ReplicatedWrite {
     /// Waits until the level is fulfilled or cannot be. The answer may leave when the log has
     /// reached the position, if there is one. Dropping it leaves the write under way.
     pub fn outcome(self) -> BoxFuture<'static, Result<Option<LogPosition>>> {
+        match self.0 {
+            Waits::Replicas(asked) => asked.outcome(),
+            Waits::BatchLog(outcome) => outcome,
+        }
+    }
+}
+
+impl Asked {
+    fn outcome(self: Box<Self>) -> BoxFuture<'static, Result<Option<LogPosition>>> {
         Box::pin(async move {
-            let operation = self.operation;
+            let operation = &self.operation;
             let outcome = poll_fn(|context| {
                 let mut parts = operation.parts();
                 match operation.outcome(&parts.parts) {
@@ -289,10 +307,11 @@ impl ReplicatedWrite {
                         payloads.iter().filter_map(|p| read(p).ok()).collect();
                     match self.coordinator.write_to_replicas(&records, self.options)? {
                         Written::Here(position) => Ok(Some(position)),
-                        Written::Asked(again) => {
-                            let tries = self.tries - 1;
-                            ReplicatedWrite { tries, ..again }.outcome().await
+                        Written::Asked(ReplicatedWrite(Waits::Replicas(mut again))) => {
+                            again.tries = self.tries - 1;
+                            again.outcome().await
                         }
+                        Written::Asked(again) => again.outcome().await,
                     }
                 }
             }
@@ -318,6 +337,11 @@ impl Coordinator {
             if self.is_current(&state) {
                 return Ok(Written::Here(position));
             }
+        }
+        if options.kind == WriteType::Batch && records.len() > 1 {
+            let records = records.iter().map(|record| Bytes::copy_from_slice(record)).collect();
+            let write = batch_log::write(self.clone(), records, options);
+            return Ok(Written::Asked(ReplicatedWrite(Waits::BatchLog(Box::pin(write)))));
         }
         self.write_to_replicas(records, options)
     }
@@ -345,7 +369,28 @@ impl Coordinator {
         Ok(true)
     }
 
-    fn write_to_replicas(
+    /// Looks whether enough replicas of all of these are up.
+    pub(super) fn check_replicas(
+        &self,
+        state: &Arc<ClusterState>,
+        records: &[&[u8]],
+        level: Consistency,
+    ) -> Result<()> {
+        for record in records {
+            let mutation = MutationRef::parse(record)?;
+            let placement = self.placement(state, mutation.keyspace())?;
+            let replicas = placement.replicas(mutation.key().token.0);
+            let needs = placement.needs_of_write(level, replicas);
+            let mut alive = self.alive(&placement, &replicas.natural);
+            alive.extend(self.alive(&placement, &replicas.pending));
+            if level != Consistency::Any {
+                placement.check_alive(level, &needs, &alive)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn write_to_replicas(
         self: &Arc<Self>,
         records: &[&[u8]],
         options: WriteOptions,
@@ -408,7 +453,7 @@ impl Coordinator {
         self.leave_hints(&operation, &placed);
         self.send(peers, &operation, self.write_timeout(options.kind));
         let hints = peers.hints.clone();
-        Ok(Written::Asked(ReplicatedWrite {
+        let asked = Asked {
             operation,
             position,
             hints,
@@ -416,7 +461,8 @@ impl Coordinator {
             options,
             version: state.version,
             tries: TRIES,
-        }))
+        };
+        Ok(Written::Asked(ReplicatedWrite(Waits::Replicas(Box::new(asked)))))
     }
 
     fn write_timeout(&self, kind: WriteType) -> Duration {

@@ -60,6 +60,10 @@ pub enum Verb {
     Read = 11,
     /// TRUNCATE, carried out on a replica.
     Truncate = 12,
+    /// A logged batch, to be kept until it is done: `coordinator/batch_log.rs`.
+    BatchStore = 13,
+    /// It is done.
+    BatchRemove = 14,
     /// A mutation that was kept for a replica while it was away.
     HintedMutation = 20,
     /// Comparing and repairing replicas.
@@ -70,7 +74,7 @@ pub enum Verb {
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Verb; 10] = [
+    pub const ALL: [Verb; 12] = [
         Verb::Ping,
         Verb::Gossip,
         Verb::Join,
@@ -78,6 +82,8 @@ impl Verb {
         Verb::Mutation,
         Verb::Read,
         Verb::Truncate,
+        Verb::BatchStore,
+        Verb::BatchRemove,
         Verb::HintedMutation,
         Verb::Repair,
         Verb::Copy,
@@ -94,7 +100,9 @@ impl Verb {
     pub fn channel(self) -> Channel {
         match self {
             Verb::Ping | Verb::Gossip | Verb::Join | Verb::Metadata => Channel::Urgent,
-            Verb::Mutation | Verb::Read | Verb::Truncate => Channel::Normal,
+            Verb::Mutation | Verb::Read | Verb::Truncate | Verb::BatchStore | Verb::BatchRemove => {
+                Channel::Normal
+            }
             Verb::HintedMutation | Verb::Repair | Verb::Copy => Channel::Bulk,
         }
     }
@@ -113,8 +121,8 @@ mod tests {
     #[test]
     fn numbers_are_as_they_were() {
         let verbs = Verb::ALL.map(|verb| format!("{verb:?}={}", verb as u8)).join(" ");
-        let known = "Ping=1 Gossip=2 Join=3 Metadata=4 Mutation=10 Read=11 Truncate=12 \
-                     HintedMutation=20 Repair=21 Copy=22";
+        let known = "Ping=1 Gossip=2 Join=3 Metadata=4 Mutation=10 Read=11 Truncate=12 BatchStore=13 \
+                     BatchRemove=14 HintedMutation=20 Repair=21 Copy=22";
         assert_eq!(verbs, known);
         let channels = Channel::ALL.map(|channel| format!("{channel:?}={}", channel as u8));
         assert_eq!(channels.join(" "), "Urgent=1 Normal=2 Large=3 Bulk=4");

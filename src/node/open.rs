@@ -25,7 +25,7 @@ use crate::cluster::metadata::{Metadata, Running};
 use crate::cluster::raft::Timing;
 use crate::cluster::transport::{AllUp, NoTransport};
 use crate::config::{Config, DurabilityMode};
-use crate::coordinator::{Coordinator, PartitionLocks, Timeouts, Timestamps};
+use crate::coordinator::{Coordinator, PartitionLocks, Timeouts, Timestamps, batch_log};
 use crate::query::{Guardrails, Services};
 use crate::server::{Clients, EventHub};
 use crate::telemetry::{LineLimiter, Traces};
@@ -168,7 +168,8 @@ impl Node {
         identity.store(disk.as_ref(), &dir).map_err(OpenError::Identity)?;
 
         let options = engine_options(&world, &config, &identity);
-        let tables = engine_tables(&metadata.schema());
+        let mut tables = engine_tables(&metadata.schema());
+        tables.push(batch_log::engine_table());
         let engine =
             Engine::open(options, disk, world.clock.clone(), world.random.clone(), &tables)
                 .map_err(engine_error)?;
@@ -272,6 +273,7 @@ fn services(world: &World, metadata: Metadata, views: LiveViews, timestamp_floor
         views.engine.clone(),
         metadata.clone(),
         world.clock.clone(),
+        world.random.clone(),
         Timeouts::default(),
     );
     Services {

@@ -138,8 +138,13 @@ impl Node {
         });
         let metadata = Arc::new(metadata);
         let timeouts = Timeouts::default();
-        let coordinator =
-            Coordinator::new(engine.clone(), metadata.clone(), shared.clone(), timeouts);
+        let coordinator = Coordinator::new(
+            engine.clone(),
+            metadata.clone(),
+            shared.clone(),
+            random.clone(),
+            timeouts,
+        );
         let services = Services {
             engine,
             metadata,

@@ -1,0 +1,307 @@
+//! The batch log: what makes a logged batch happen as a whole although it is on several nodes.
+//!
+//! Before a coordinator sends the mutations of a logged batch, two other nodes keep all of them;
+//! when enough replicas have acknowledged, they forget them again. If the coordinator dies in
+//! between, or gives up, those two send the mutations themselves some time later. As in Cassandra,
+//! the batch is not isolated: some of it may be seen before the rest.
+//!
+//! A node keeps batches in a table of its own engine that no schema names, one partition a batch:
+//!
+//! ```text
+//! key    16 bytes id of the batch
+//! value  u8 version (1) | i64 LE microseconds when it was made | varint count | that many times
+//!        varint length, mutation (storage)
+//! ```
+//!
+//! Messages: `BatchStore` is the id and the value, `BatchRemove` the id.
+#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cql_lite::wire::{Consistency, ErrorKind, Progress, WriteType};
+use helenus_platform::codec::{Put, Reader};
+use helenus_platform::murmur3;
+use helenus_platform::runtime::Runtime;
+use helenus_platform::signal::Signal;
+use helenus_storage::model::{
+    Cell, ColumnId, Deletion, Entry, KeyspaceId, Liveness, LogPosition, MutationBuilder,
+    MutationRef, PartitionBound, PartitionKey, PartitionKeyRef, RowBuilder, RowRef, TableId, Token,
+};
+use helenus_storage::{
+    Cursor, Engine, Flow, Partitions, Read, ReadCommand, Sink, TableOptions, Write,
+};
+
+use super::placement::ReplicaNode;
+use super::requests::{Coordinator, Peers};
+use super::write::{WriteOptions, Written};
+use crate::cluster::state::ClusterState;
+use crate::error::{Error, Result};
+use crate::internode::{Request, Verb};
+
+/// The table of batches: an id that no schema gives out.
+pub const TABLE: TableId = TableId(u32::MAX - 1);
+/// The keyspace that it is in.
+pub const KEYSPACE: KeyspaceId = KeyspaceId(u32::MAX - 1);
+const COLUMN: ColumnId = ColumnId(1);
+const VERSION: u8 = 1;
+const ID_BYTES: usize = 16;
+/// How often batches that were left behind are looked for.
+const REPLAY_EVERY: Duration = Duration::from_secs(10);
+/// A batch is left behind when it is older than so many timeouts of a write.
+const AGE_IN_TIMEOUTS: u32 = 2;
+/// Batches that are replayed in one look.
+const REPLAYED_MAX: usize = 128;
+
+/// The table as the engine is to open it.
+pub fn engine_table() -> (TableId, KeyspaceId, TableOptions) {
+    // What is forgotten here is nowhere else.
+    (TABLE, KEYSPACE, TableOptions { gc_grace_seconds: 0, ..TableOptions::default() })
+}
+
+fn key_of(id: &[u8]) -> PartitionKeyRef<'_> {
+    PartitionKeyRef { token: Token(murmur3::token(id)), key: id }
+}
+
+fn encode(made_micros: i64, records: &[&[u8]]) -> Vec<u8> {
+    let mut value = vec![VERSION];
+    value.put_i64_le(made_micros);
+    value.put_varint(records.len() as u64);
+    records.iter().for_each(|record| value.put_bytes_varint(record));
+    value
+}
+
+/// When a batch was made, and its mutations.
+fn decode(value: &[u8]) -> Result<(i64, Vec<&[u8]>)> {
+    let read = || {
+        let mut reader = Reader::new(value);
+        let unknown = reader.error("batch of version 1");
+        if reader.u8()? != VERSION {
+            return Err(unknown);
+        }
+        let made_micros = reader.i64_le()?;
+        let count = reader.varint()?;
+        let mut records = Vec::new();
+        for _ in 0..count {
+            records.push(reader.bytes_varint(value.len())?);
+        }
+        Ok((made_micros, records))
+    };
+    read().map_err(|error| Error::server(format!("a batch of the batch log: {error}")))
+}
+
+/// Keeps a batch of another coordinator; the payload is that of `BatchStore`.
+///
+/// # Errors
+/// The payload makes no sense, or the engine refuses.
+pub fn store(engine: &Engine, payload: &[u8]) -> Result<Write> {
+    let split = payload.split_at_checked(ID_BYTES);
+    let (id, value) = split.ok_or_else(|| Error::server("a batch without an id"))?;
+    let (made_micros, records) = decode(value)?;
+    for record in records {
+        MutationRef::parse(record)?.validate()?;
+    }
+    let mut row = RowBuilder::new();
+    row.liveness(Liveness::new(made_micros)).cell(Cell::live(COLUMN, made_micros, value));
+    let mut mutation = MutationBuilder::new(KEYSPACE, key_of(id));
+    mutation.table(TABLE).row(&[], &row.finish()?);
+    Ok(engine.write_deferred(&[&mutation.finish()?])?)
+}
+
+/// Forgets a batch.
+///
+/// # Errors
+/// The engine refuses.
+pub fn remove(engine: &Engine, id: &[u8], now_micros: i64) -> Result<()> {
+    if id.len() != ID_BYTES {
+        return Err(Error::server("a batch without an id"));
+    }
+    let mut mutation = MutationBuilder::new(KEYSPACE, key_of(id));
+    // Whatever the clocks say, it was stored before.
+    let deletion = Deletion::new(i64::MAX - 1, now_micros.div_euclid(1_000_000).max(0));
+    mutation.table(TABLE).partition_deletion(deletion);
+    // If there is no memory for it now, the batch is replayed, which changes nothing.
+    drop(engine.write(&[&mutation.finish()?])?);
+    Ok(())
+}
+
+/// Collects batches.
+#[derive(Default)]
+struct Found {
+    key: Option<PartitionKey>,
+    batches: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Sink for Found {
+    fn partition(&mut self, key: &PartitionKey, _: Option<RowRef<'_>>) -> Flow {
+        self.key = Some(key.clone());
+        Flow::Continue
+    }
+
+    fn row(&mut self, _: &[u8], row: RowRef<'_>) -> Flow {
+        let cells = row.entries().filter_map(|entry| match entry {
+            Ok(Entry::Cell(cell)) if cell.column == COLUMN => Some(cell.value.to_vec()),
+            _ => None,
+        });
+        if let (Some(key), Some(value)) = (&self.key, cells.last()) {
+            self.batches.push((key.key.to_vec(), value));
+        }
+        if self.batches.len() >= REPLAYED_MAX { Flow::Stop } else { Flow::Continue }
+    }
+
+    fn end_partition(&mut self) -> Flow {
+        Flow::Continue
+    }
+}
+
+/// Two other nodes that keep a batch, or one if there is no second.
+fn keepers(coordinator: &Coordinator, peers: &Peers, state: &ClusterState) -> Vec<ReplicaNode> {
+    let nodes = super::placement::nodes(state, &coordinator.metadata.host_id());
+    let own = state.members.get(&coordinator.metadata.host_id());
+    let rack = own.map(|own| own.rack.clone()).unwrap_or_default();
+    let mut others: Vec<(bool, u64, ReplicaNode)> = Vec::new();
+    for node in nodes.iter().filter(|node| node.is_near && !node.is_self) {
+        if !peers.liveness.is_up(&node.host_id) {
+            continue;
+        }
+        let same_rack = state.members.get(&node.host_id).is_some_and(|m| m.rack == rack);
+        others.push((same_rack, coordinator.random.next_u64(), node.clone()));
+    }
+    others.sort_by_key(|(same_rack, draw, _)| (*same_rack, *draw));
+    others.into_iter().map(|(.., node)| node).take(2).collect()
+}
+
+/// Writes a logged batch of several partitions.
+pub(super) async fn write(
+    coordinator: Arc<Coordinator>,
+    records: Vec<Bytes>,
+    options: WriteOptions,
+) -> Result<Option<LogPosition>> {
+    let no_network = || Error::server("this node has no network");
+    let peers = coordinator.peers().cloned().ok_or_else(no_network)?;
+    let state = coordinator.metadata.state();
+    let records: Vec<&[u8]> = records.iter().map(|record| &**record).collect();
+    // What is refused must not come later.
+    coordinator.check_replicas(&state, &records, options.consistency)?;
+    let keepers = keepers(&coordinator, &peers, &state);
+    if keepers.is_empty() {
+        let consistency = Consistency::One;
+        let kind = ErrorKind::Unavailable { consistency, required: 1, alive: 0 };
+        return Err(Error::new(kind, "Cannot achieve consistency level ONE"));
+    }
+    let id = coordinator.random.uuid_v4();
+    let mut payload = id.to_vec();
+    payload.extend(encode(coordinator.clock.wall_micros(), &records));
+    let payload = Bytes::from(payload);
+    let deadline = peers.internode.deadline(coordinator.timeouts.write);
+    let request = |verb, payload: &Bytes| {
+        let payload = payload.clone();
+        Request { verb, payload, deadline, trace: None }
+    };
+    let asked: Vec<_> = keepers
+        .iter()
+        .map(|node| peers.internode.request(&node.target, request(Verb::BatchStore, &payload)))
+        .collect();
+    let block_for = asked.len();
+    let mut received = 0;
+    for answer in asked {
+        received += usize::from(answer.await.is_ok());
+    }
+    if received < block_for {
+        // Whoever has it replays it, so the batch may still come.
+        let number = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+        let consistency = if block_for == 1 { Consistency::One } else { Consistency::Two };
+        let (received, block_for) = (number(received), number(block_for));
+        let progress = Progress { consistency, received, block_for };
+        let write_type = WriteType::BatchLog;
+        let kind = ErrorKind::WriteTimeout { progress, write_type, contentions: None };
+        let only = format!("Operation timed out - received only {received} responses.");
+        return Err(Error::new(kind, only));
+    }
+    let position = match coordinator.write_to_replicas(&records, options)? {
+        Written::Here(position) => Some(position),
+        Written::Asked(write) => write.outcome().await?,
+    };
+    let id = Bytes::copy_from_slice(&id);
+    for node in &keepers {
+        // A batch that is not forgotten is replayed, which changes nothing.
+        drop(peers.internode.send(&node.target, Verb::BatchRemove, id.clone()));
+    }
+    Ok(position)
+}
+
+/// Replays the batches that were left behind, until it is stopped. On a thread that may wait for
+/// the disk.
+pub async fn replay(
+    coordinator: Arc<Coordinator>,
+    runtime: Arc<dyn Runtime>,
+    stopped: Arc<Signal>,
+    is_stopping: impl Fn() -> bool + Send,
+) {
+    loop {
+        let epoch = stopped.epoch();
+        if is_stopping() {
+            return;
+        }
+        if let Err(error) = replay_some(&coordinator).await {
+            tracing::warn!(%error, "batches that were left behind have to wait");
+        }
+        let mut sleep = runtime.sleep(REPLAY_EVERY);
+        let mut ended = std::pin::pin!(stopped.wait_past(epoch));
+        std::future::poll_fn(|context| {
+            let is_over =
+                ended.as_mut().poll(context).is_ready() || sleep.as_mut().poll(context).is_ready();
+            if is_over { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// Replays batches that are old enough; how many.
+pub(super) async fn replay_some(coordinator: &Arc<Coordinator>) -> Result<usize> {
+    let now = coordinator.clock.wall_micros();
+    let all = Partitions::Range { start: PartitionBound::Min, end: PartitionBound::Max };
+    let command = ReadCommand::new(TABLE, all, now.div_euclid(1_000_000));
+    let mut found = Found::default();
+    let read =
+        coordinator.engine.read_blocking(&command, &mut Cursor::new(&command), &mut found)?;
+    debug_assert!(matches!(read, Read::Done | Read::Stopped));
+    let age = coordinator.timeouts.write * AGE_IN_TIMEOUTS;
+    let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+    let mut replayed = 0;
+    for (id, value) in found.batches {
+        let (made_micros, records) = match decode(&value) {
+            Ok(batch) => batch,
+            Err(error) => {
+                tracing::error!(%error, "a batch cannot be replayed and is given up");
+                remove(&coordinator.engine, &id, now)?;
+                continue;
+            }
+        };
+        if now.saturating_sub(made_micros) < age {
+            continue;
+        }
+        // Those of tables that were dropped meanwhile are nobody's any more.
+        let state = coordinator.metadata.state();
+        let records: Vec<&[u8]> = records.into_iter().filter(|r| has_tables(&state, r)).collect();
+        if !records.is_empty() {
+            let consistency = Consistency::Any;
+            let kind = WriteType::UnloggedBatch;
+            let options = WriteOptions { consistency, kind, deferred: false };
+            match coordinator.write(&records, options)? {
+                Written::Here(_) => {}
+                Written::Asked(write) => drop(write.outcome().await?),
+            }
+        }
+        remove(&coordinator.engine, &id, now)?;
+        replayed += 1;
+    }
+    Ok(replayed)
+}
+
+fn has_tables(state: &ClusterState, record: &[u8]) -> bool {
+    let Ok(mutation) = MutationRef::parse(record) else { return false };
+    let known = |table| state.schema.table_by_id(table).is_some();
+    mutation.tables().all(|update| update.is_ok_and(|update| known(update.table())))
+}
