@@ -122,7 +122,7 @@ pub fn remove(engine: &Engine, id: &[u8], now_micros: i64) -> Result<()> {
     let deletion = Deletion::new(i64::MAX - 1, now_micros.div_euclid(1_000_000).max(0));
     mutation.table(TABLE).partition_deletion(deletion);
     // If there is no memory for it now, the batch is replayed, which changes nothing.
-    drop(engine.write(&[&mutation.finish()?])?);
+    let _ = engine.write(&[&mutation.finish()?])?;
     Ok(())
 }
 
