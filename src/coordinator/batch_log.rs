@@ -17,14 +17,11 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use cql_lite::wire::{Consistency, ErrorKind, Progress, WriteType};
 use helenus_platform::codec::{Put, Reader};
 use helenus_platform::murmur3;
-use helenus_platform::runtime::Runtime;
-use helenus_platform::signal::Signal;
 use helenus_storage::model::{
     Cell, ColumnId, Deletion, Entry, KeyspaceId, Liveness, LogPosition, MutationBuilder,
     MutationRef, PartitionBound, PartitionKey, PartitionKeyRef, RowBuilder, RowRef, TableId, Token,
@@ -47,8 +44,6 @@ pub const KEYSPACE: KeyspaceId = KeyspaceId(u32::MAX - 1);
 const COLUMN: ColumnId = ColumnId(1);
 const VERSION: u8 = 1;
 const ID_BYTES: usize = 16;
-/// How often batches that were left behind are looked for.
-const REPLAY_EVERY: Duration = Duration::from_secs(10);
 /// A batch is left behind when it is older than so many timeouts of a write.
 const AGE_IN_TIMEOUTS: u32 = 2;
 /// Batches that are replayed in one look.
@@ -231,35 +226,12 @@ pub(super) async fn write(
     Ok(position)
 }
 
-/// Replays the batches that were left behind, until it is stopped. On a thread that may wait for
-/// the disk.
-pub async fn replay(
-    coordinator: Arc<Coordinator>,
-    runtime: Arc<dyn Runtime>,
-    stopped: Arc<Signal>,
-    is_stopping: impl Fn() -> bool + Send,
-) {
-    loop {
-        let epoch = stopped.epoch();
-        if is_stopping() {
-            return;
-        }
-        if let Err(error) = replay_some(&coordinator).await {
-            tracing::warn!(%error, "batches that were left behind have to wait");
-        }
-        let mut sleep = runtime.sleep(REPLAY_EVERY);
-        let mut ended = std::pin::pin!(stopped.wait_past(epoch));
-        std::future::poll_fn(|context| {
-            let is_over =
-                ended.as_mut().poll(context).is_ready() || sleep.as_mut().poll(context).is_ready();
-            if is_over { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
-        })
-        .await;
-    }
-}
-
-/// Replays batches that are old enough; how many.
-pub(super) async fn replay_some(coordinator: &Arc<Coordinator>) -> Result<usize> {
+/// Replays batches that are old enough, and answers how many. To be called now and then, on a thread
+/// that may wait for the disk.
+///
+/// # Errors
+/// Those of the engine; and if a batch could not even be left as hints.
+pub async fn replay_some(coordinator: &Arc<Coordinator>) -> Result<usize> {
     let now = coordinator.clock.wall_micros();
     let all = Partitions::Range { start: PartitionBound::Min, end: PartitionBound::Max };
     let command = ReadCommand::new(TABLE, all, now.div_euclid(1_000_000));
