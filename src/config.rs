@@ -8,6 +8,7 @@ mod file;
 mod guardrail_key;
 mod guardrails;
 mod key;
+mod seed;
 mod units;
 
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use guardrails::{Guardrails, Threshold};
 pub use key::{Key, Range, keys};
+pub use seed::Seed;
 pub(crate) use units::parse_duration;
 
 use crate::suggest::distance;
@@ -45,6 +47,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     pub listen_address: IpAddr,
     pub cql_port: u16,
+    pub internode_address: Option<IpAddr>,
+    pub internode_port: u16,
+    pub seeds: Vec<String>,
+    pub advertise_address: Option<String>,
     pub data_center: String,
     pub rack: String,
     pub worker_threads: usize,
@@ -84,6 +90,10 @@ impl Default for Config {
             data_dir: PathBuf::from("./helenus-data"),
             listen_address: loopback,
             cql_port: 9042,
+            internode_address: None,
+            internode_port: 7000,
+            seeds: Vec::new(),
+            advertise_address: None,
             data_center: "datacenter1".into(),
             rack: "rack1".into(),
             worker_threads: 0,
@@ -167,6 +177,7 @@ impl Config {
                  {frame} and for {connection}"
             ));
         }
+        seed::check(self)?;
         guardrail_key::check(&self.guardrails)
     }
 

@@ -2,12 +2,16 @@
 
 use std::cmp::Ordering;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::Gossip;
 use crate::delta::NodeDelta;
 use crate::digest::{Digest, Window};
 use crate::id::Generation;
 use crate::message::{Body, Message, Room, digest_len};
+use crate::state::Key;
+use crate::table::Opinion;
+use crate::{Error, Gossip};
 
 /// A delta of a heartbeat alone takes less than this; so it can be told quickly that all fit.
 const BEAT_BYTES: usize = 48;
@@ -101,6 +105,29 @@ impl Gossip {
             ack2.body = Body::Ack2 { deltas };
             self.send(from, ack2);
         }
+    }
+
+    /// Says goodbye: tells everybody who is up that this life is over, so that nobody has to find
+    /// out by our silence. To be called last; what is lost of it is found out that way.
+    pub fn stop(&mut self, now: Duration) -> Result<(), Error> {
+        self.go_on(now);
+        if self.shadow.is_some() || self.removed {
+            return Ok(());
+        }
+        self.local_update(Key::STOPPING, Arc::from([1]))?;
+        let own = self.own_at();
+        let mut goodbye = self.message(0, false, Body::Ack2 { deltas: Vec::new() });
+        let mut room = Room::of(&goodbye, self.config.message_bytes_max);
+        // All that we have ever said, so that it follows on whatever the others have.
+        let (deltas, _) = self.deltas(&[(own as u32, 0)], &mut room);
+        goodbye.body = Body::Ack2 { deltas };
+        let up = |at: &usize| *at != own && self.table.health[*at].opinion == Opinion::Up;
+        let up = (0..self.table.len()).filter(up);
+        let peers: Vec<SocketAddr> = up.filter_map(|at| self.table.known[at].address).collect();
+        for peer in peers {
+            self.send(peer, goodbye.clone());
+        }
+        Ok(())
     }
 
     /// Takes what we asked for.

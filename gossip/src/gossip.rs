@@ -343,7 +343,7 @@ impl Gossip {
         &self.counters
     }
 
-    fn go_on(&mut self, now: Duration) {
+    pub(crate) fn go_on(&mut self, now: Duration) {
         self.now = self.now.max(micros(now));
         if self.time.advance(self.now) {
             self.counters.pauses += 1;

@@ -76,6 +76,7 @@ impl Gossip {
             if self.table.known[at].status != before {
                 self.status_changed(at);
             }
+            self.check_stopping(at);
         } else if beats {
             row.heartbeat = delta.heartbeat;
             row.version = row.version.max(delta.heartbeat);
@@ -152,6 +153,7 @@ impl Gossip {
             self.event(Event::Restarted(host));
         }
         self.status_changed(at);
+        self.check_stopping(at);
         if row.heartbeat > 0 {
             // The time that it was away says nothing of how often news of it comes.
             self.heard(at, direct, false);
@@ -201,8 +203,23 @@ impl Gossip {
         self.table.known[at].view = None;
     }
 
+    /// Who has said that it stops is down, without waiting for its silence.
+    fn check_stopping(&mut self, at: usize) {
+        let health = &mut self.table.health[at];
+        if self.table.known[at].is_stopping && health.opinion == Opinion::Up {
+            health.opinion = Opinion::Down;
+            health.signs = 0;
+            health.since = self.now;
+            self.table.known[at].view = None;
+            self.event(Event::Down(self.table.hosts[at]));
+        }
+    }
+
     /// The heartbeat of a node has moved on.
     fn heard(&mut self, at: usize, direct: bool, counts: bool) {
+        if self.table.known[at].is_stopping {
+            return;
+        }
         let health = &mut self.table.health[at];
         let now = self.time.now();
         let is_up = health.opinion == Opinion::Up;

@@ -46,6 +46,9 @@ impl Key {
     pub const FEATURE_LEVEL: Key = Key(8);
     /// The version of its binary: UTF-8.
     pub const RELEASE: Key = Key(9);
+    /// The node is stopping: this life of it says nothing after this, and counts as down at once.
+    /// One byte, 1.
+    pub const STOPPING: Key = Key(10);
 }
 
 impl fmt::Debug for Key {
@@ -60,6 +63,7 @@ impl fmt::Debug for Key {
             Key::METADATA_VERSION => "metadata version",
             Key::FEATURE_LEVEL => "feature level",
             Key::RELEASE => "release",
+            Key::STOPPING => "stopping",
             Key(other) => return write!(f, "key {other}"),
         };
         f.write_str(name)

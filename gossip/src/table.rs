@@ -57,6 +57,8 @@ pub(crate) struct Known {
     /// Where it is reached.
     pub(crate) address: Option<SocketAddr>,
     pub(crate) status: Option<Status>,
+    /// It has said that it stops: nothing that is still on its way makes it up again.
+    pub(crate) is_stopping: bool,
     /// What readers are shown, until something of it changes.
     pub(crate) view: Option<Arc<NodeView>>,
 }
@@ -67,6 +69,7 @@ impl Known {
         match entry.key {
             Key::STATUS => self.status = Status::of(&entry.value),
             Key::ADDRESS => self.address = address_of(&entry.value),
+            Key::STOPPING => self.is_stopping = true,
             _ => {}
         }
         self.view = None;

@@ -75,6 +75,12 @@ impl View {
         self.nodes.iter().map(|node| &**node)
     }
 
+    /// Whether both are the same picture, and not merely equal ones.
+    #[must_use]
+    pub fn is_same(&self, other: &View) -> bool {
+        Arc::ptr_eq(&self.nodes, &other.nodes)
+    }
+
     /// One of them.
     #[must_use]
     pub fn get(&self, host: HostId) -> Option<&NodeView> {

@@ -10,7 +10,7 @@ mod tests;
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -36,6 +36,18 @@ pub trait Network: Send + Sync {
 
     /// Connects to `address`.
     fn connect(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Stream>>>;
+
+    /// The addresses that the name `host` means now. Holds up no thread that runs tasks.
+    fn resolve(&self, host: String) -> BoxFuture<'_, io::Result<Vec<IpAddr>>> {
+        let known = host.parse::<IpAddr>().map(|ip| vec![ip]);
+        let unknown = |_| io::Error::new(io::ErrorKind::NotFound, "this network knows no names");
+        Box::pin(std::future::ready(known.map_err(unknown)))
+    }
+
+    /// The machine's own address on the way to others, if it has one.
+    fn own_address(&self) -> Option<IpAddr> {
+        None
+    }
 }
 
 /// Accepts connections on one address.

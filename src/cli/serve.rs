@@ -1,8 +1,11 @@
 //! `helenus serve`: a node in a process of its own, until it is asked to stop.
 
+use std::future::poll_fn;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use helenus_platform::clock::RealClock;
 use helenus_platform::disk::RealDisk;
@@ -34,13 +37,19 @@ pub(super) fn run(config: &Config) -> Result<(), String> {
         random: Arc::new(RealRandom::new().map_err(|e| format!("no randomness: {e}"))?),
         runtime: runtime.clone(),
     };
-    let node = Node::open(world, config.clone()).map_err(|error| error.to_string())?;
-    let network = TokioNetwork;
+    let network = Arc::new(TokioNetwork);
     let done = runtime.block_on(async {
         // Before anybody is told that the node serves, and may think of stopping it.
         let stop = stop_requested().map_err(|e| format!("cannot wait for signals: {e}"))?;
+        let mut stop = pin!(stop);
+        let start = Node::start(world, network.clone(), config.clone());
+        let Either::First(node) = first_of(start, stop.as_mut()).await else {
+            tracing::info!("asked to stop before the node had found its cluster");
+            return Ok(());
+        };
+        let node = node.map_err(|error| error.to_string())?;
         let address = SocketAddr::new(config.listen_address, config.cql_port);
-        let serving = node.serve(&network, address).await;
+        let serving = node.serve(network.as_ref(), address).await;
         let serving = serving.map_err(|e| format!("cannot listen on {address}: {e}"))?;
         let admin = AdminSocket::start(&node, bind_local);
         if let Err(error) = &admin {
@@ -54,20 +63,47 @@ pub(super) fn run(config: &Config) -> Result<(), String> {
             "serving"
         );
         announce(&serving.address().to_string(), config);
-        stop.await;
-        tracing::info!("asked to stop");
+        let doom = match first_of(node.doomed(), stop.as_mut()).await {
+            Either::First(why) => Some(why),
+            Either::Second(()) => None,
+        };
+        match &doom {
+            None => tracing::info!("asked to stop"),
+            Some(why) => tracing::error!("the node must stop: {why}"),
+        }
         drop(admin);
         serving.stop().await;
+        node.retire().await;
         // A start after this one has nothing to replay. If it fails, the log still has everything.
         if let Err(error) = node.drain().await {
             tracing::warn!(%error, "could not flush before stopping: the next start replays the log");
         }
         node.close().await.map_err(|error| format!("stopping: {error}"))?;
         tracing::info!("stopped cleanly");
-        Ok(())
+        doom.map_or(Ok(()), Err)
     });
     runtime.join_workers();
     done
+}
+
+/// What came first of two.
+enum Either<A, B> {
+    First(A),
+    Second(B),
+}
+
+async fn first_of<A, B>(
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+) -> Either<A, B> {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    poll_fn(|context| {
+        if let Poll::Ready(done) = first.as_mut().poll(context) {
+            return Poll::Ready(Either::First(done));
+        }
+        second.as_mut().poll(context).map(Either::Second)
+    })
+    .await
 }
 
 /// What the node opens beside sockets: SSTables above all.

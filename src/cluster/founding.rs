@@ -41,6 +41,13 @@ pub enum Waiting {
     },
     /// Only this one founds.
     Founder(SocketAddr),
+    /// The addresses of some seeds are not known, and one of those may be the one that founds.
+    Names {
+        /// So many are.
+        known: usize,
+        /// So many seeds there are.
+        all: usize,
+    },
 }
 
 impl std::fmt::Display for Waiting {
@@ -54,6 +61,11 @@ impl std::fmt::Display for Waiting {
             Waiting::Founder(seed) => write!(
                 formatter,
                 "no seed knows of a cluster; {seed} founds it, as the seed of the lowest address"
+            ),
+            Waiting::Names { known, all } => write!(
+                formatter,
+                "the addresses of {known} of {all} seeds are known, and all are needed to found a \
+                 cluster"
             ),
         }
     }

@@ -5,13 +5,13 @@
 //! Replaced as a whole, by rename after sync. Integers are little endian.
 //!
 //! ```text
-//! "HMID" | u16 format version (2) | u16 flags (1: stopped cleanly) |
+//! "HMID" | u16 format version (3) | u16 flags (1: stopped cleanly) |
 //! 16 bytes cluster id | 16 bytes host id | u32 counter generation |
 //! i64 timestamp ceiling, microseconds | u64 metadata version |
-//! u32 number of tokens | that many i64 | u32 CRC-32 of all before
+//! u64 gossip generation | u32 number of tokens | that many i64 | u32 CRC-32 of all before
 //! ```
 //!
-//! Version 1 had no metadata version; it is read as 0.
+//! Version 1 had no metadata version, and version 2 no gossip generation; they are read as 0.
 //!
 //! # The metadata version
 //!
@@ -29,7 +29,7 @@ use helenus_platform::disk::Disk;
 use helenus_platform::random::Random;
 
 const MAGIC: &[u8; 4] = b"HMID";
-const FORMAT_VERSION: u16 = 2;
+const FORMAT_VERSION: u16 = 3;
 const STOPPED_CLEANLY: u16 = 1;
 const NAME: &str = "IDENTITY";
 /// More tokens than any node has ever been given.
@@ -51,6 +51,8 @@ pub struct Identity {
     pub timestamp_ceiling: i64,
     /// The engine has carried out no change of the schema later than this one.
     pub metadata_version: u64,
+    /// The last life of the node among others; the next one has a higher number.
+    pub gossip_generation: u64,
     /// Whether the node was stopped, not killed.
     pub stopped_cleanly: bool,
     /// The node's places on the ring.
@@ -111,9 +113,17 @@ impl Identity {
             counter_generation: 1,
             timestamp_ceiling: 0,
             metadata_version: 0,
+            gossip_generation: 0,
             stopped_cleanly: true,
             tokens,
         }
+    }
+
+    /// Begins the next life among others at the wall clock's `micros`: its number.
+    pub fn next_generation(&mut self, micros: i64) -> u64 {
+        let seconds = u64::try_from(micros / 1_000_000).unwrap_or(0);
+        self.gossip_generation = seconds.max(self.gossip_generation.saturating_add(1));
+        self.gossip_generation
     }
 
     /// Reads the identity of the data directory `dir`; `None` if it has none yet.
@@ -167,6 +177,7 @@ impl Identity {
         let counter_generation = reader.u32_le()?;
         let timestamp_ceiling = reader.i64_le()?;
         let metadata_version = if found >= 2 { reader.u64_le()? } else { 0 };
+        let gossip_generation = if found >= 3 { reader.u64_le()? } else { 0 };
         let count = reader.u32_le()?;
         if count > TOKENS_MAX {
             return Err(error(&reader, "it has too many tokens"));
@@ -182,6 +193,7 @@ impl Identity {
             counter_generation,
             timestamp_ceiling,
             metadata_version,
+            gossip_generation,
             stopped_cleanly,
             tokens,
         }))
@@ -217,6 +229,7 @@ impl Identity {
         bytes.put_u32_le(self.counter_generation);
         bytes.put_i64_le(self.timestamp_ceiling);
         bytes.put_u64_le(self.metadata_version);
+        bytes.put_u64_le(self.gossip_generation);
         bytes.put_u32_le(u32::try_from(self.tokens.len()).unwrap_or(u32::MAX));
         for token in &self.tokens {
             bytes.put_i64_le(*token);

@@ -29,6 +29,7 @@ pub fn identity(
     line(&format!("  counter generation {}", identity.counter_generation));
     line(&format!("  timestamp ceiling  {} µs", identity.timestamp_ceiling));
     line(&format!("  metadata version   {}", identity.metadata_version));
+    line(&format!("  gossip generation  {}", identity.gossip_generation));
     line(&format!("  stopped cleanly    {}", identity.stopped_cleanly));
     let tokens: Vec<String> = identity.tokens.iter().map(ToString::to_string).collect();
     line(&format!("  tokens             {}", tokens.join(" ")));

@@ -3,13 +3,16 @@
 
 pub mod change;
 pub mod founding;
+pub mod gossiping;
 pub mod identity;
 pub mod inspect;
 pub mod members;
 pub mod metadata;
 pub mod metadata_log;
+pub mod newcomer;
+pub mod over_internode;
 pub mod raft;
 pub mod ring;
 pub mod state;
 pub mod transport;
-mod wait;
+pub(crate) mod wait;

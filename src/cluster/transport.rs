@@ -121,6 +121,13 @@ pub(super) enum Reply {
     Joined { cluster_id: [u8; 16], version: u64, member: Member },
 }
 
+/// Whether these bytes are the request of a node that wants to be taken in: the only one that who
+/// belongs to no cluster may send.
+#[must_use]
+pub fn is_join(request: &[u8]) -> bool {
+    matches!(request, [VERSION, 4, ..])
+}
+
 impl Request {
     pub(super) fn encode(&self) -> Bytes {
         let mut out = vec![VERSION];

@@ -11,7 +11,7 @@ use helenus_platform::runtime::{BoxFuture, Runtime};
 use helenus_platform::signal::Signal;
 
 /// What `future` gives, unless `timeout` is over before.
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     runtime: &Arc<dyn Runtime>,
     timeout: Option<Duration>,
     future: impl Future<Output = T>,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, DurabilityMode, guardrail_key, units};
+use super::{Config, DurabilityMode, guardrail_key, seed, units};
 use crate::suggest::distance;
 
 /// One key.
@@ -31,6 +31,10 @@ pub enum Range {
     Path,
     /// An IP address.
     Address,
+    /// An IP address, or empty for what this says.
+    AddressOr(&'static str),
+    /// An IP address or a host name, or empty for what this says.
+    HostOr(&'static str),
     /// A whole number between two, both included.
     Number(u64, u64),
     /// Bytes between two sizes, both included.
@@ -53,6 +57,10 @@ impl std::fmt::Display for Range {
             Range::Name => write!(f, "1 to 255 printable characters"),
             Range::Path => write!(f, "a path"),
             Range::Address => write!(f, "an IP address"),
+            Range::AddressOr(what) => write!(f, "an IP address, or empty for {what}"),
+            Range::HostOr(what) => {
+                write!(f, "an IP address or a host name, or empty for {what}")
+            }
             Range::Number(least, most) => write!(f, "a whole number from {least} to {most}"),
             Range::Size(least, most) => {
                 let (least, most) = (units::show_size(*least), units::show_size(*most));
@@ -246,6 +254,34 @@ const NODE: &[Key] = &[
         1024,
         "Threads that serve requests; 0 is one for each core."
     ),
+    Key {
+        name: "cluster.seeds",
+        help: "Nodes to ask for the cluster, best the same list on every node, which may name \
+               itself. A node with an empty directory joins the cluster that they know of; if \
+               there is none, and most of them can be reached, the one of the lowest address \
+               founds it. Without seeds a node founds a cluster of its own, which others join by \
+               naming it.",
+        range: Range::List("up to 64 IP addresses or host names, each with :port or without"),
+        set: |config, text| {
+            config.seeds = seed::parse_list(text)?;
+            Some(())
+        },
+        show: |config| config.seeds.join(", "),
+    },
+    Key {
+        name: "cluster.advertise_address",
+        help: "What other nodes, and drivers, reach this node by. Needed where it listens on \
+               0.0.0.0 or behind a translation of addresses.",
+        range: Range::HostOr("the addresses that it listens on"),
+        set: |config, text| {
+            config.advertise_address = match text {
+                "" => None,
+                host => Some(seed::is_host(host).then(|| host.to_owned())?),
+            };
+            Some(())
+        },
+        show: |config| config.advertise_address.clone().unwrap_or_default(),
+    },
     address!(
         "listen.address",
         listen_address,
@@ -257,6 +293,26 @@ const NODE: &[Key] = &[
         0,
         65_535,
         "Port of the native protocol; 0 lets the system choose a free one."
+    ),
+    Key {
+        name: "listen.internode_address",
+        help: "IP address that other nodes connect to; let only nodes reach it.",
+        range: Range::AddressOr("listen.address"),
+        set: |config, text| {
+            config.internode_address = match text {
+                "" => None,
+                address => Some(address.parse().ok()?),
+            };
+            Some(())
+        },
+        show: |config| config.internode_address.map(|a| a.to_string()).unwrap_or_default(),
+    },
+    number!(
+        "listen.internode_port",
+        internode_port,
+        0,
+        65_535,
+        "Port that other nodes connect to; 0 is none, for a node that stays alone."
     ),
     address!("metrics.address", metrics_address, "IP address of the Prometheus endpoint."),
     number!(

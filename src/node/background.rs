@@ -98,6 +98,21 @@ impl Node {
         );
     }
 
+    /// Starts a task that closing waits for; it must end soon after the node begins to stop.
+    pub(super) fn spawn_counted<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        name: &'static str,
+        task: impl FnOnce(Node) -> F,
+    ) {
+        let running = Running::new(self);
+        let task = task(self.clone());
+        let counted = async move {
+            task.await;
+            drop(running);
+        };
+        self.shared.world.runtime.spawn(name, Box::pin(counted));
+    }
+
     async fn run_jobs(&self, kind: JobKind) {
         let engine = self.engine();
         let runtime = self.shared.world.runtime.as_ref();

@@ -42,7 +42,7 @@ impl Handler for Node {
             Ok(prepared) => {
                 let trace = trace.as_ref();
                 let ask = Ask { options: &query.options, keyspace, metadata_id: None, trace };
-                self.start(context, &Arc::new(prepared), ask, out)
+                self.start_statement(context, &Arc::new(prepared), ask, out)
             }
             Err(error) => refuse(out, error),
         };
@@ -94,7 +94,7 @@ impl Handler for Node {
             metadata_id: execute.result_metadata_id,
             trace: trace.as_ref(),
         };
-        let handled = self.start(context, &prepared, ask, out);
+        let handled = self.start_statement(context, &prepared, ask, out);
         match trace {
             None => handled,
             Some(trace) => self.finish_trace(trace, handled, out),
@@ -175,7 +175,7 @@ impl Handler for Node {
 
 impl Node {
     /// Begins a statement.
-    fn start(
+    fn start_statement(
         &self,
         context: &mut RequestContext<'_>,
         prepared: &Arc<Prepared>,

@@ -12,7 +12,9 @@
 pub mod admin;
 mod applier;
 mod background;
+mod cluster;
 mod handler;
+pub mod messages;
 mod open;
 mod serve;
 mod slow;
@@ -25,7 +27,7 @@ mod views;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use helenus_platform::clock::Clock;
@@ -36,15 +38,19 @@ use helenus_platform::runtime::Runtime;
 use helenus_platform::signal::Signal;
 use helenus_storage::{Engine, JobKind};
 
+use crate::cluster::gossiping::GossipService;
 use crate::cluster::identity::{Identity, IdentityError, IdentityFile};
 use crate::cluster::metadata::Metadata;
 use crate::cluster::ring::{Member, Ring};
+use crate::cluster::transport::{AllUp, Liveness};
 use crate::config::Config;
 use crate::coordinator::Timestamps;
+use crate::internode::Internode;
 use crate::query::Services;
 use crate::server::{Clients, EventHub};
 use crate::telemetry::{LineLimiter, Traces};
 
+use cluster::{Addresses, Connected};
 use snapshots::Snapshots;
 use statements::StatementCache;
 
@@ -81,6 +87,8 @@ pub struct Node {
 struct Shared {
     // Fixed after open.
     config: Config,
+    /// Where others reach the node.
+    own: Addresses,
     world: World,
     dir: PathBuf,
     /// When it was opened, on the monotonic clock.
@@ -95,6 +103,11 @@ struct Shared {
     pool: Arc<Pool>,
     events: Arc<EventHub>,
     traces: Arc<Traces>,
+    // Set once, at the start.
+    /// The way to other nodes, if the node listens to them.
+    connected: OnceLock<Connected>,
+    liveness: OnceLock<Arc<dyn Liveness>>,
+    // Synchronised by themselves.
     stopping: AtomicBool,
     stopped: Signal,
     /// Background tasks that have not ended yet.
@@ -177,6 +190,29 @@ impl Node {
         self.shared.identity.get()
     }
 
+    /// Connections to other nodes, if the node listens to them.
+    pub(crate) fn internode(&self) -> Option<&Arc<Internode>> {
+        self.shared.connected.get().map(|connected| &connected.internode)
+    }
+
+    /// The node answers other nodes for its rows from now on; until then it tells them that it is
+    /// starting.
+    pub fn answer_for_rows(&self, replica: Arc<dyn messages::ReplicaMessages>) {
+        if let Some(connected) = self.shared.connected.get() {
+            connected.messages.set_replica(replica);
+        }
+    }
+
+    /// Who is up; alone, everybody is.
+    pub(crate) fn liveness(&self) -> &Arc<dyn Liveness> {
+        self.shared.liveness.get_or_init(|| Arc::new(AllUp))
+    }
+
+    /// What the node hears of others, if it listens to them.
+    pub(crate) fn gossip(&self) -> Option<&GossipService> {
+        self.shared.connected.get().map(|connected| &connected.gossip)
+    }
+
     /// The ring as this node knows it.
     #[must_use]
     pub fn ring(&self) -> Ring {
@@ -197,6 +233,7 @@ impl Node {
     /// What was acknowledged is safe all the same; the next start replays.
     pub async fn close(&self) -> Result<(), OpenError> {
         let shared = &self.shared;
+        self.retire().await;
         // While there are still flushes, which a change under way may wait for.
         shared.services.metadata.stop().await;
         if shared.stopping.swap(true, Ordering::SeqCst) {

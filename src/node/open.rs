@@ -1,13 +1,13 @@
 //! Opening a data directory, step by step as ARCHITECTURE.md tells it.
 
 use std::error::Error as _;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use cql_lite::types::text::print_uuid;
-use helenus_platform::disk::{Disk, LockError};
+use helenus_platform::disk::{DiskLock, LockError};
 use helenus_platform::pool::Pool;
 use helenus_platform::signal::Signal;
 use helenus_storage::log::PERIODIC_PACE_DEFAULT;
@@ -15,23 +15,26 @@ use helenus_storage::model::counter::CounterId;
 use helenus_storage::{Durability, Engine, ErrorKind, Options, Place};
 
 use super::applier::{EngineApplier, engine_tables};
+use super::cluster::Addresses;
 use super::snapshots::Snapshots;
 use super::statements::StatementCache;
-use super::views::{LiveViews, client_address, storage_address};
+use super::views::LiveViews;
 use super::{Node, Shared, World, background};
 use crate::cluster::identity::{Identity, IdentityError, IdentityFile};
 use crate::cluster::members::{FEATURE_LEVEL, Member, MemberState};
 use crate::cluster::metadata::{Metadata, Running};
+use crate::cluster::newcomer;
 use crate::cluster::raft::Timing;
-use crate::cluster::transport::{AllUp, NoTransport};
+use crate::cluster::transport::{MetadataTransport, NoTransport};
 use crate::config::{Config, DurabilityMode};
 use crate::coordinator::{Coordinator, PartitionLocks, Timeouts, Timestamps, batch_log};
 use crate::query::{Guardrails, Services};
 use crate::server::{Clients, EventHub};
 use crate::telemetry::{LineLimiter, Traces};
 
-/// Names that an interrupted founding may leave behind.
-const FOUNDING: &[&str] = &["LOCK", "IDENTITY.tmp", "metadata"];
+/// Names that an interrupted founding, or joining, may leave behind.
+const FOUNDING: &[&str] =
+    &["LOCK", "IDENTITY.tmp", "metadata", newcomer::NAME, newcomer::TEMPORARY];
 /// Work that may wait for the disk before more is refused.
 const POOL_QUEUE: usize = 4096;
 
@@ -89,6 +92,9 @@ pub enum OpenError {
     /// The engine's data is damaged or newer.
     #[error("{0}")]
     Engine(helenus_storage::Error),
+    /// It cannot be a node of its cluster; the sentence says why, and what to do.
+    #[error("{0}")]
+    Cluster(String),
 }
 
 fn engine_error(error: helenus_storage::Error) -> OpenError {
@@ -103,7 +109,7 @@ fn engine_error(error: helenus_storage::Error) -> OpenError {
 }
 
 /// Adds what to do where the system does not let the node write.
-fn unless_writable(dir: &Path, error: OpenError) -> OpenError {
+pub(super) fn unless_writable(dir: &Path, error: OpenError) -> OpenError {
     let cause = match &error {
         OpenError::Locked(LockError { source: Some(source), .. })
         | OpenError::Io { source, .. }
@@ -119,14 +125,105 @@ fn unless_writable(dir: &Path, error: OpenError) -> OpenError {
     error
 }
 
-fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
+pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
     let path = path.display().to_string();
     move |source| OpenError::Io { what, path, source }
 }
 
+/// A data directory that this process has taken.
+pub(super) struct Held {
+    pub(super) lock: Box<dyn DiskLock>,
+    /// Since when it is being opened, on the monotonic clock.
+    pub(super) at: Duration,
+}
+
+/// What a directory says about its node.
+pub(super) struct Founded {
+    pub(super) identity: Identity,
+    pub(super) metadata: Metadata,
+}
+
+/// Takes the directory that `config` names, and looks whom it belongs to.
+pub(super) fn hold(world: &World, config: &Config) -> Result<(Held, Option<Identity>), OpenError> {
+    let at = world.clock.monotonic();
+    let (disk, dir) = (world.disk.as_ref(), &config.data_dir);
+    disk.create_dir_all(dir).map_err(io("cannot create", dir))?;
+    let lock = disk.lock(&dir.join("LOCK"), "helenus").map_err(OpenError::Locked)?;
+    let found = Identity::load(disk, dir).map_err(OpenError::Identity)?;
+    Ok((Held { lock, at }, found))
+}
+
+/// Reads the metadata of the node that a directory belongs to.
+pub(super) fn read_metadata(
+    world: &World,
+    config: &Config,
+    identity: Identity,
+) -> Result<Founded, OpenError> {
+    let metadata = Metadata::open(
+        world.disk.clone(),
+        world.clock.clone(),
+        &config.data_dir.join("metadata"),
+        identity.cluster_id,
+        identity.host_id,
+        identity.metadata_version,
+    );
+    Ok(Founded { identity, metadata: metadata.map_err(OpenError::Metadata)? })
+}
+
+/// Refuses a directory without identity in which there is anything but what an interrupted
+/// founding leaves, and makes an empty one for the metadata.
+pub(super) fn prepare_empty(world: &World, config: &Config) -> Result<(), OpenError> {
+    let (disk, dir) = (world.disk.as_ref(), &config.data_dir);
+    let entries = disk.list(dir).map_err(io("cannot list", dir))?;
+    if let Some(other) = entries.iter().find(|e| !FOUNDING.contains(&e.name.as_str())) {
+        let (path, found) = (dir.display().to_string(), other.name.clone());
+        return Err(OpenError::NotOurs { path, found });
+    }
+    let metadata_dir = dir.join("metadata");
+    if entries.iter().any(|entry| entry.name == "metadata") {
+        disk.remove_dir_all(&metadata_dir).map_err(io("cannot remove", &metadata_dir))?;
+    }
+    disk.create_dir_all(&metadata_dir).map_err(io("cannot create", &metadata_dir))
+}
+
+/// Founds a cluster of one in an empty directory that was prepared.
+pub(super) fn found(
+    world: &World,
+    config: &Config,
+    own: &Addresses,
+    host_id: Option<[u8; 16]>,
+) -> Result<Founded, OpenError> {
+    let drawn = Identity::found(world.random.as_ref());
+    let identity = Identity { host_id: host_id.unwrap_or(drawn.host_id), ..drawn };
+    let metadata = Metadata::create(
+        world.disk.clone(),
+        world.clock.clone(),
+        &config.data_dir.join("metadata"),
+        identity.cluster_id,
+        own_member(config, &identity, own),
+    );
+    give_identity(world, config, identity, metadata.map_err(OpenError::Metadata)?)
+}
+
+/// Makes the directory the node's. The identity comes last: without it, a start that was
+/// interrupted is begun again.
+pub(super) fn give_identity(
+    world: &World,
+    config: &Config,
+    identity: Identity,
+    metadata: Metadata,
+) -> Result<Founded, OpenError> {
+    let (disk, dir) = (world.disk.as_ref(), &config.data_dir);
+    disk.sync_dir(dir).map_err(io("cannot sync", dir))?;
+    identity.store(disk, dir).map_err(OpenError::Identity)?;
+    newcomer::forget(disk, dir).map_err(io("cannot tidy", dir))?;
+    Ok(Founded { identity, metadata })
+}
+
 impl Node {
-    /// Opens the data directory that `config` names, founding it if there is none, and starts the
-    /// background work. Blocks on the disk.
+    /// Opens the data directory that `config` names, founding a cluster of its own if there is
+    /// none, and starts the background work. The node hears nothing of others; [`Node::start`]
+    /// makes one that does. Blocks on the disk.
     ///
     /// # Errors
     /// Name the file and say what to do.
@@ -136,64 +233,53 @@ impl Node {
     }
 
     fn open_as_it_is(world: World, config: Config) -> Result<Node, OpenError> {
-        let opened_at = world.clock.monotonic();
-        let disk = world.disk.clone();
-        let dir = config.data_dir.clone();
-        disk.create_dir_all(&dir).map_err(io("cannot create", &dir))?;
-        let lock = disk.lock(&dir.join("LOCK"), "helenus").map_err(OpenError::Locked)?;
-
-        let found = Identity::load(disk.as_ref(), &dir).map_err(OpenError::Identity)?;
-        let (mut identity, metadata) = match found {
-            Some(identity) => {
-                let metadata = Metadata::open(
-                    disk.clone(),
-                    world.clock.clone(),
-                    &dir.join("metadata"),
-                    identity.cluster_id,
-                    identity.host_id,
-                    identity.metadata_version,
-                );
-                (identity, metadata.map_err(OpenError::Metadata)?)
+        let own = Addresses::of(&config, None);
+        let (held, identity) = hold(&world, &config)?;
+        let founded = match identity {
+            Some(identity) => read_metadata(&world, &config, identity)?,
+            None => {
+                prepare_empty(&world, &config)?;
+                found(&world, &config, &own, None)?
             }
-            None => found_node(&world, &config, &dir)?,
         };
+        let node = Node::assemble(world, config, held, founded, own)?;
+        node.begin(Arc::new(NoTransport));
+        Ok(node)
+    }
+
+    /// Opens the engine and puts the node together. Nothing of it runs before [`Node::begin`].
+    pub(super) fn assemble(
+        world: World,
+        config: Config,
+        held: Held,
+        founded: Founded,
+        own: Addresses,
+    ) -> Result<Node, OpenError> {
+        let (disk, dir) = (world.disk.clone(), config.data_dir.clone());
+        let Founded { mut identity, metadata } = founded;
         let stopped_cleanly = identity.stopped_cleanly;
         if !identity.stopped_cleanly {
             identity.counter_generation = identity.counter_generation.saturating_add(1);
         }
         identity.stopped_cleanly = false;
         identity.metadata_version = metadata.state().version;
+        let now = world.clock.wall_micros();
+        identity.next_generation(now);
         let floor = identity.timestamp_ceiling;
-        identity.timestamp_ceiling = background::first_ceiling(floor, world.clock.wall_micros());
+        identity.timestamp_ceiling = background::first_ceiling(floor, now);
         identity.store(disk.as_ref(), &dir).map_err(OpenError::Identity)?;
 
-        let options = engine_options(&world, &config, &identity);
-        let mut tables = engine_tables(&metadata.schema());
-        tables.push(batch_log::engine_table());
-        let engine =
-            Engine::open(options, disk, world.clock.clone(), world.random.clone(), &tables)
-                .map_err(engine_error)?;
-        for damage in engine.log_damage() {
-            tracing::error!(%damage, "commit_log.skip_damaged: acknowledged writes may be lost");
-        }
-        for damage in engine.damages() {
-            tracing::error!(
-                file = %damage.path.display(),
-                why = damage.why,
-                "an SSTable is damaged: reads that need it fail, all else is served; put the file \
-                 back from a copy while the node is stopped, or give it up with `helenus setaside`"
-            );
-        }
-
+        let engine = open_engine(&world, &config, &identity, &metadata)?;
+        let metadata = Arc::new(metadata);
         let metrics = engine.metrics();
         tracing::info!(
             dir = %dir.display(),
             host_id = print_uuid(&identity.host_id),
-            tables = tables.len(),
+            tables = engine.tables().len(),
             stopped_cleanly,
             replayed_records = metrics.replayed_records.get(),
             leftovers_removed = metrics.orphans_removed.get(),
-            took_ms = world.clock.monotonic().saturating_sub(opened_at).as_secs_f64() * 1000.0,
+            took_ms = world.clock.monotonic().saturating_sub(held.at).as_secs_f64() * 1000.0,
             "opened the data directory"
         );
 
@@ -209,66 +295,105 @@ impl Node {
             dir: dir.clone(),
         });
         snapshots.remove_unfinished();
-        let auto_snapshots = config.auto_snapshot.then(|| snapshots.clone());
-        let applier = Arc::new(EngineApplier {
-            engine: engine.clone(),
-            auto_snapshots,
-            identity: identity.clone(),
-        });
-        metadata.start(Running {
-            runtime: world.runtime.clone(),
-            random: world.random.clone(),
-            applier,
-            transport: Arc::new(NoTransport),
-            liveness: Arc::new(AllUp),
-            own: own_member(&config, &identity.get()),
-            timing: Timing::default(),
-        });
         let traces = Arc::new(Traces::new(world.clock.clone()));
         let statements = Arc::new(StatementCache::new(config.prepared_statements_bytes));
         let clients = Clients::new();
         let views = LiveViews {
             config: config.clone(),
             identity: identity.clone(),
+            own,
+            metadata: metadata.clone(),
             engine,
             traces: traces.clone(),
             statements: statements.clone(),
             clients: clients.clone(),
             pool: pool.clone(),
         };
-        let node = Node {
+        Ok(Node {
             shared: Arc::new(Shared {
                 services: services(&world, metadata, views, floor),
                 statements,
                 clients,
                 config,
+                own,
                 world,
                 dir,
-                opened_at,
+                opened_at: held.at,
                 snapshots,
                 slow_lines: LineLimiter::default(),
                 failure_lines: LineLimiter::default(),
                 pool,
                 events: EventHub::new(),
                 traces,
+                connected: OnceLock::new(),
+                liveness: OnceLock::new(),
                 stopping: AtomicBool::new(false),
                 stopped: Signal::new(),
                 background: background::Count::default(),
                 identity,
-                lock: Mutex::new(Some(lock)),
+                lock: Mutex::new(Some(held.lock)),
             }),
-        };
-        node.start_background();
-        Ok(node)
+        })
+    }
+
+    /// Begins to take part in the metadata, and starts the background work.
+    pub(super) fn begin(&self, transport: Arc<dyn MetadataTransport>) {
+        let shared = &self.shared;
+        let (config, world) = (&shared.config, &shared.world);
+        let auto_snapshots = config.auto_snapshot.then(|| shared.snapshots.clone());
+        let applier = Arc::new(EngineApplier {
+            engine: self.engine().clone(),
+            auto_snapshots,
+            identity: shared.identity.clone(),
+        });
+        self.metadata().start(Running {
+            runtime: world.runtime.clone(),
+            random: world.random.clone(),
+            applier,
+            transport,
+            liveness: self.liveness().clone(),
+            own: own_member(config, &self.identity(), &shared.own),
+            timing: Timing::default(),
+        });
+        self.start_background();
     }
 }
 
-fn services(world: &World, metadata: Metadata, views: LiveViews, timestamp_floor: i64) -> Services {
+fn open_engine(
+    world: &World,
+    config: &Config,
+    identity: &Identity,
+    metadata: &Metadata,
+) -> Result<Engine, OpenError> {
+    let options = engine_options(world, config, identity);
+    let mut tables = engine_tables(&metadata.schema());
+    tables.push(batch_log::engine_table());
+    let (disk, clock, random) = (world.disk.clone(), world.clock.clone(), world.random.clone());
+    let engine = Engine::open(options, disk, clock, random, &tables).map_err(engine_error)?;
+    for damage in engine.log_damage() {
+        tracing::error!(%damage, "commit_log.skip_damaged: acknowledged writes may be lost");
+    }
+    for damage in engine.damages() {
+        tracing::error!(
+            file = %damage.path.display(),
+            why = damage.why,
+            "an SSTable is damaged: reads that need it fail, all else is served; put the file \
+             back from a copy while the node is stopped, or give it up with `helenus setaside`"
+        );
+    }
+    Ok(engine)
+}
+
+fn services(
+    world: &World,
+    metadata: Arc<Metadata>,
+    views: LiveViews,
+    timestamp_floor: i64,
+) -> Services {
     let counter_id = {
         let identity = views.identity.get();
         CounterId { host: identity.host_id, generation: identity.counter_generation }
     };
-    let metadata = Arc::new(metadata);
     let coordinator = Coordinator::new(
         views.engine.clone(),
         metadata.clone(),
@@ -286,50 +411,18 @@ fn services(world: &World, metadata: Metadata, views: LiveViews, timestamp_floor
         locks: Arc::new(PartitionLocks::new()),
         counter_id,
         guardrails: Guardrails::new(views.config.guardrails.clone()),
-        address: storage_address(&views.config),
+        address: views.own.internode,
         page_bytes_max: views.config.page_bytes_max,
         views: Arc::new(views),
     }
 }
 
-/// Founds a cluster of one in an empty directory. The identity comes last: without it, a start
-/// that was interrupted is begun again.
-fn found_node(
-    world: &World,
-    config: &Config,
-    dir: &Path,
-) -> Result<(Identity, Metadata), OpenError> {
-    let disk: &dyn Disk = world.disk.as_ref();
-    let entries = disk.list(dir).map_err(io("cannot list", dir))?;
-    if let Some(other) = entries.iter().find(|e| !FOUNDING.contains(&e.name.as_str())) {
-        let (path, found) = (dir.display().to_string(), other.name.clone());
-        return Err(OpenError::NotOurs { path, found });
-    }
-    let metadata_dir = dir.join("metadata");
-    if entries.iter().any(|entry| entry.name == "metadata") {
-        disk.remove_dir_all(&metadata_dir).map_err(io("cannot remove", &metadata_dir))?;
-    }
-    disk.create_dir_all(&metadata_dir).map_err(io("cannot create", &metadata_dir))?;
-    let identity = Identity::found(world.random.as_ref());
-    let metadata = Metadata::create(
-        world.disk.clone(),
-        world.clock.clone(),
-        &metadata_dir,
-        identity.cluster_id,
-        own_member(config, &identity),
-    )
-    .map_err(OpenError::Metadata)?;
-    disk.sync_dir(dir).map_err(io("cannot sync", dir))?;
-    identity.store(disk, dir).map_err(OpenError::Identity)?;
-    Ok((identity, metadata))
-}
-
 /// The node as it wants to be known to the cluster.
-fn own_member(config: &Config, identity: &Identity) -> Member {
+pub(super) fn own_member(config: &Config, identity: &Identity, own: &Addresses) -> Member {
     Member {
         host_id: identity.host_id,
-        internode_address: storage_address(config),
-        cql_address: SocketAddr::new(client_address(config), config.cql_port),
+        internode_address: own.internode,
+        cql_address: own.clients,
         data_center: config.data_center.clone(),
         rack: config.rack.clone(),
         tokens: identity.tokens.clone(),

@@ -4,6 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use helenus_gossip::Key;
+use helenus_gossip::state::address_value;
 use helenus_platform::net::Network;
 
 use super::Node;
@@ -38,7 +40,8 @@ impl Node {
     pub async fn serve(&self, network: &dyn Network, address: SocketAddr) -> io::Result<Serving> {
         let config = self.config();
         let runtime = self.world().runtime.clone();
-        let registry = Arc::new(Registry::new());
+        let connected = self.shared.connected.get();
+        let registry = connected.map_or_else(Arc::default, |others| others.registry.clone());
         self.register_metrics(&registry);
         let limits = Limits {
             connections_max: config.connections_max,
@@ -80,6 +83,10 @@ impl Node {
             }
         };
         let server = Server::start(network, runtime, address, services).await?;
+        if let Some(gossip) = self.gossip() {
+            // From now on other nodes tell their clients of this one.
+            gossip.say(Key::CLIENT_ADDRESS, address_value(self.shared.own.clients));
+        }
         Ok(Serving { server, _metrics: metrics })
     }
 

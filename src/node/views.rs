@@ -7,16 +7,18 @@ mod clients;
 mod figures;
 mod traces;
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use cql_lite::types::text::print_uuid;
 use helenus_platform::pool::Pool;
 use helenus_storage::Engine;
 use helenus_storage::model::PartitionKey;
 
+use super::cluster::Addresses;
 use super::ring_of;
 use super::statements::StatementCache;
 use crate::cluster::identity::{Identity, IdentityFile};
+use crate::cluster::metadata::Metadata;
 use crate::cluster::ring::TokenRange;
 use crate::config::Config;
 use crate::error::Result;
@@ -28,13 +30,13 @@ use crate::server::Clients;
 use crate::telemetry::Traces;
 use crate::{CQL_VERSION, NATIVE_PROTOCOL_VERSION, PARTITIONER, RELEASE_VERSION};
 
-/// The port that other nodes would use.
-const STORAGE_PORT: u16 = 7000;
-
 /// What the views are computed from.
 pub(super) struct LiveViews {
     pub(super) config: Config,
     pub(super) identity: Arc<IdentityFile>,
+    /// Where others reach the node.
+    pub(super) own: Addresses,
+    pub(super) metadata: Arc<Metadata>,
     pub(super) engine: Engine,
     pub(super) traces: Arc<Traces>,
     pub(super) statements: Arc<StatementCache>,
@@ -78,21 +80,10 @@ impl Views for LiveViews {
                 self.latency(schema, |_| None)
             }
             ("system_views", "system_properties") => system_properties(),
-            ("system_views", "helenus") => self.versions(),
+            ("system_views", "helenus") => self.helenus(),
             _ => Vec::new(),
         })
     }
-}
-
-/// Where clients reach the node.
-pub(super) fn client_address(config: &Config) -> IpAddr {
-    let address = config.listen_address;
-    if address.is_unspecified() { IpAddr::from([127, 0, 0, 1]) } else { address }
-}
-
-/// Where other nodes would reach it.
-pub(super) fn storage_address(config: &Config) -> SocketAddr {
-    SocketAddr::new(client_address(config), STORAGE_PORT)
 }
 
 impl LiveViews {
@@ -103,28 +94,28 @@ impl LiveViews {
     fn local(&self, schema: &Schema) -> Vec<Cell> {
         let config = &self.config;
         let identity = self.identity();
-        let address = client_address(config);
+        let (clients, nodes) = (self.own.clients, self.own.internode);
         let mut tokens: Vec<String> = identity.tokens.iter().map(ToString::to_string).collect();
         // A set<text> is in the order of its texts, not of its numbers.
         tokens.sort_unstable();
         vec![
             text("local"),
             text("COMPLETED"),
-            inet(address),
-            int(i32::from(STORAGE_PORT)),
+            inet(nodes.ip()),
+            int(i32::from(nodes.port())),
             text(&config.cluster_name),
             text(CQL_VERSION),
             text(&config.data_center),
             int(i32::try_from(identity.counter_generation).unwrap_or(i32::MAX)),
             uuid(identity.host_id),
-            inet(address),
-            int(i32::from(STORAGE_PORT)),
+            inet(nodes.ip()),
+            int(i32::from(nodes.port())),
             text(NATIVE_PROTOCOL_VERSION),
             text(PARTITIONER),
             text(&config.rack),
             text(RELEASE_VERSION),
-            inet(address),
-            int(i32::from(config.cql_port)),
+            inet(clients.ip()),
+            int(i32::from(clients.port())),
             uuid(schema.schema_version),
             texts(tokens),
             None,
@@ -158,8 +149,19 @@ impl LiveViews {
         self.config.settings().map(|(name, value)| vec![text(shown(name)), text(value)]).collect()
     }
 
-    fn versions(&self) -> Vec<Vec<Cell>> {
-        vec![vec![text("version"), text(env!("CARGO_PKG_VERSION"))]]
+    /// What is this program's own, Cassandra has no table for it.
+    fn helenus(&self) -> Vec<Vec<Cell>> {
+        let state = self.metadata.state();
+        let leader = self.metadata.standing().leader;
+        let voters = state.members.config().voters.len();
+        let rows = [
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("feature_level", state.feature_level.to_string()),
+            ("metadata_version", state.version.to_string()),
+            ("metadata_leader", leader.map(|host| print_uuid(&host)).unwrap_or_default()),
+            ("metadata_voters", voters.to_string()),
+        ];
+        rows.into_iter().map(|(name, value)| vec![text(name), text(value)]).collect()
     }
 }
 

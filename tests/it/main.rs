@@ -6,6 +6,7 @@
 mod admin;
 mod bad_frames;
 mod bad_statements;
+mod cluster;
 mod data_directory;
 mod full_disk;
 mod guardrails;

@@ -1,12 +1,12 @@
 //! A node in a process of its own.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// A directory that is removed at the end of the test.
@@ -39,12 +39,15 @@ pub(crate) struct Node {
     pub(crate) address: SocketAddr,
     /// It has logged a panic, of whatever task or request.
     panicked: Arc<AtomicBool>,
+    /// What it has logged so far.
+    said: Arc<Mutex<String>>,
 }
 
 fn command(dir: &Path, address: SocketAddr, settings: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_helenus"));
     command.args(["serve", "--data-dir"]).arg(dir.join("data"));
     command.args(["--cql-port", &address.port().to_string(), "--set", "metrics.port=0"]);
+    command.args(["--listen", &address.ip().to_string(), "--set", "listen.internode_port=0"]);
     for setting in settings {
         command.args(["--set", setting]);
     }
@@ -59,29 +62,42 @@ fn free_address() -> SocketAddr {
 impl Node {
     /// Starts a node on `dir` and waits until it says that it serves.
     pub(crate) fn start(dir: &Path, settings: &[&str]) -> Self {
-        let address = free_address();
-        let mut child = command(dir, address, settings).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut node = Self::begin(dir, free_address(), settings);
+        node.wait_until_it_serves();
+        node
+    }
+
+    /// Starts a node that listens for clients there, without waiting for it.
+    pub(crate) fn begin(dir: &Path, address: SocketAddr, settings: &[&str]) -> Self {
+        let child = command(dir, address, settings).spawn().unwrap();
         let panicked = Arc::new(AtomicBool::new(false));
-        let mut node = Self { child, address, panicked: panicked.clone() };
-        if !line.contains(&address.to_string()) {
-            let mut complaint = String::new();
-            node.child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
-            panic!("the node does not serve: {line}{complaint}");
-        }
+        let said: Arc<Mutex<String>> = Arc::default();
+        let mut node = Self { child, address, panicked: panicked.clone(), said: said.clone() };
         // Somebody has to read what the node logs, or it would wait for room one day.
         let stderr = node.child.stderr.take().unwrap();
         std::thread::spawn(move || {
+            let port = address.to_string();
             for line in BufReader::new(stderr).lines() {
                 let line = line.unwrap();
                 if line.contains("panicked") {
                     panicked.store(true, Ordering::SeqCst);
                 }
-                eprintln!("{line}");
+                eprintln!("{port} {line}");
+                said.lock().unwrap().push_str(&line);
             }
         });
         node
+    }
+
+    pub(crate) fn wait_until_it_serves(&mut self) {
+        let mut line = String::new();
+        BufReader::new(self.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        if !line.contains(&self.address.to_string()) {
+            self.child.wait().unwrap();
+            // Its last words are on their way.
+            std::thread::sleep(Duration::from_millis(100));
+            panic!("the node does not serve: {line}{}", self.said.lock().unwrap());
+        }
     }
 
     /// Starts a node that must refuse, and returns its exit code and what it says.

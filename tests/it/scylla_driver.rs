@@ -8,6 +8,7 @@ use scylla::statement::batch::{Batch, BatchType};
 
 use crate::process::{Node, TempDir};
 
+/// A driver that has heard of that node only.
 pub(crate) async fn session(node: &Node) -> Session {
     SessionBuilder::new().known_node_addr(node.address).build().await.unwrap()
 }

@@ -130,3 +130,34 @@ fn a_node_that_left_is_forgotten_after_a_while() {
     cluster.rounds(150);
     assert_eq!(cluster.node(1).sizes(), (2, 1));
 }
+
+#[test]
+fn who_says_goodbye_is_down_at_once_and_old_news_does_not_bring_it_back() {
+    let mut cluster = Cluster::met(4);
+    let now = cluster.now;
+    cluster.node(3).stop(now).unwrap();
+    // Node 0 does not hear it itself, and still passes old heartbeats on.
+    let goodbyes = cluster.node(3).take_outputs();
+    assert_eq!(goodbyes.len(), 3);
+    for (to, message) in goodbyes {
+        let to = (0..3).find(|node| address(*node) == to).unwrap();
+        if to != 0 {
+            cluster.deliver(3, to, &message);
+        }
+    }
+    cluster.nodes[3] = None;
+    for node in [1, 2] {
+        assert_eq!(cluster.ups(node), 3, "node {node}");
+        assert!(cluster.events.contains(&(node, Event::Down(host(3)))));
+    }
+    cluster.rounds(6);
+    for node in 0..3 {
+        assert_eq!(cluster.ups(node), 3, "node {node}");
+        assert!(!cluster.events.contains(&(node, Event::Up(host(3)))));
+    }
+    cluster.restart(3, GENERATION + 10);
+    cluster.rounds(10);
+    for node in 0..4 {
+        assert_eq!(cluster.ups(node), 4, "node {node}");
+    }
+}

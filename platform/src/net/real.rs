@@ -5,7 +5,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
@@ -34,6 +34,23 @@ impl Network for TokioNetwork {
             stream.set_nodelay(true)?;
             Ok(Box::new(RealStream::new(stream)) as Box<dyn Stream>)
         })
+    }
+
+    fn resolve(&self, host: String) -> BoxFuture<'_, io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            // Tokio asks the system on a thread of its own.
+            let found = tokio::net::lookup_host((host, 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    }
+
+    fn own_address(&self) -> Option<IpAddr> {
+        // Connecting a datagram socket sends nothing: the system only chooses a way, and with it
+        // the address to go out by. The address is one of those that are for documentation.
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+        let ip = socket.local_addr().ok()?.ip();
+        (!ip.is_unspecified()).then_some(ip)
     }
 }
 

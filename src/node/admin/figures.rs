@@ -140,7 +140,7 @@ impl Node {
         damages.collect()
     }
 
-    fn load(&self) -> u64 {
+    pub(in crate::node) fn load(&self) -> u64 {
         let engine = self.engine();
         let stats = engine.tables().into_iter().filter_map(|table| engine.table_stats(table));
         stats.map(|stats| stats.sstable_bytes).sum()

@@ -41,7 +41,7 @@ const KINDS: &[Kind] = &[
         ends: "IDENTITY",
         read_by: Reader::Start,
         newer: Ok(&[identity]),
-        known: 2,
+        known: 3,
     },
     Kind {
         begins: "metadata/log-",
@@ -125,7 +125,7 @@ const KINDS: &[Kind] = &[
         ends: "",
         read_by: Reader::Restore,
         newer: Ok(&[identity]),
-        known: 2,
+        known: 3,
     },
     Kind {
         begins: "snapshots/kept/metadata/snapshot-",

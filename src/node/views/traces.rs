@@ -6,7 +6,7 @@ use std::time::Duration;
 use cql_lite::types::functions::time::timeuuid_at;
 use helenus_storage::model::PartitionKey;
 
-use super::{LiveViews, STORAGE_PORT, client_address};
+use super::LiveViews;
 use crate::schema::system::values::{Cell, bigint, inet, int, map, text, uuid};
 use crate::telemetry::Trace;
 
@@ -27,8 +27,8 @@ impl LiveViews {
                 uuid(start.id),
                 inet(start.client),
                 text(start.command),
-                inet(client_address(&self.config)),
-                int(i32::from(STORAGE_PORT)),
+                inet(self.own.internode.ip()),
+                int(i32::from(self.own.internode.port())),
                 trace.duration().and_then(|duration| int(micros(duration))),
                 map(&start.parameters),
                 text(start.request),
@@ -52,9 +52,9 @@ impl LiveViews {
                     uuid(trace.start.id),
                     uuid(timeuuid_at(ticks, [0; 8])),
                     text(event.activity),
-                    inet(client_address(&self.config)),
+                    inet(self.own.internode.ip()),
                     int(elapsed),
-                    int(i32::from(STORAGE_PORT)),
+                    int(i32::from(self.own.internode.port())),
                     text(event.thread),
                 ]);
             }
