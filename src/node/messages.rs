@@ -10,12 +10,10 @@ use helenus_storage::model::LogPosition;
 use crate::cluster::gossiping::GossipInbox;
 use crate::cluster::metadata::Metadata;
 use crate::cluster::transport::is_join;
+use crate::coordinator::failure;
 use crate::internode::{
     Answer, Failure, Incoming, MessageHandler, Peer, Position, Received, ReplyWriter, Verb,
 };
-
-/// The code of a failure that says that the node has not come so far yet: another may be asked.
-pub const STARTING: u16 = Failure::OWN_CODES;
 
 /// What a replica answers: mutations, reads, and whatever else is about rows. Answers may be held
 /// for a position of the engine's log.
@@ -86,7 +84,7 @@ impl NodeMessages {
 }
 
 fn starting(reply: &mut ReplyWriter<'_>) -> Received {
-    reply.fail(&Failure::new(STARTING, "the node is starting"));
+    reply.fail(&Failure::new(failure::STARTING, "the node is starting"));
     Received::NOW
 }
 
@@ -127,6 +125,6 @@ impl MessageHandler for NodeMessages {
     fn failure(&self) -> Option<Failure> {
         let error = self.engine.get()?.failure()?;
         let text = format!("the node refuses writes until it is restarted: {error}");
-        Some(Failure::new(STARTING + 1, text))
+        Some(Failure::new(failure::ENGINE, text))
     }
 }

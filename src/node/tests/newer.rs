@@ -55,7 +55,7 @@ const KINDS: &[Kind] = &[
         ends: "",
         read_by: Reader::Start,
         newer: Ok(&[metadata_file, metadata_state]),
-        known: 2,
+        known: 3,
     },
     Kind {
         begins: "engine/LOCK",
@@ -132,7 +132,7 @@ const KINDS: &[Kind] = &[
         ends: "",
         read_by: Reader::Restore,
         newer: Ok(&[metadata_file, metadata_state]),
-        known: 2,
+        known: 3,
     },
     Kind {
         begins: "snapshots/kept/metadata/log-",
