@@ -4,9 +4,11 @@
 //! A failure is replayed from its seed. The same seed twice gives the same trace hash; that is the
 //! first thing tested, because everything else rests on it.
 //!
-//! What it does not check: performance, the network's faults (there is one node), and anything
-//! that the disk's model leaves out (see `helenus_platform::disk::FaultyDisk`).
+//! [`run`] is one node, asked in process; [`cluster`] is several, with a network between them. What
+//! neither checks: performance, and anything that the disk's model leaves out (see
+//! `helenus_platform::disk::FaultyDisk`).
 
+pub mod cluster;
 mod eager;
 mod oracle;
 mod run;

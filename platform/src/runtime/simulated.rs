@@ -76,6 +76,8 @@ struct State {
     groups: BTreeMap<u64, Group>,
     timers: BTreeMap<(Duration, u64), Waker>,
     next: u64,
+    /// The group of the task that is polled now.
+    running: u64,
     trace: u64,
     polls: u64,
 }
@@ -239,6 +241,13 @@ impl SimRuntime {
         }
     }
 
+    /// The name of the group of the task that is polled now, if it has one: whose log line it is.
+    #[must_use]
+    pub fn running(&self) -> Option<String> {
+        let state = self.inner.lock();
+        state.groups.get(&state.running).map(|group| group.name.clone())
+    }
+
     /// How often a task has been polled.
     #[must_use]
     pub fn polls(&self) -> u64 {
@@ -264,9 +273,10 @@ impl SimRuntime {
                 return true;
             }
             let Some(entry) = state.tasks.get_mut(&task) else { return true };
-            let name = entry.name;
+            let (name, group) = (entry.name, entry.group);
             let future = entry.future.take();
             state.polls += 1;
+            state.running = group;
             state.trace = mix(state.trace, task);
             state.trace = mix(state.trace, now.as_nanos() as u64);
             state.trace = name.bytes().fold(state.trace, |hash, byte| mix(hash, u64::from(byte)));
@@ -278,6 +288,7 @@ impl SimRuntime {
         inner.clock.advance(Duration::from_nanos(1_000 + inner.random.below(POLL_NANOS_MAX)));
         let finished = {
             let mut state = inner.lock();
+            state.running = ROOT;
             if done {
                 state.tasks.remove(&task);
                 Some(future)

@@ -1,6 +1,8 @@
 //! Simulations of one node: the same seed is the same run, promises are kept, planted faults are
 //! noticed.
 
+mod cluster;
+
 use helenus::config::DurabilityMode;
 use helenus_sim::{Options, Plant, run};
 

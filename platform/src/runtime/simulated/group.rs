@@ -15,7 +15,7 @@ pub(super) const ROOT: u64 = 0;
 /// What the runtime keeps of a group.
 #[derive(Default)]
 pub(super) struct Group {
-    name: String,
+    pub(super) name: String,
     /// Counts deaths: what belongs to an earlier life starts nothing any more.
     life: u64,
     pub(super) is_paused: bool,

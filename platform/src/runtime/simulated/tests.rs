@@ -120,6 +120,17 @@ fn a_group_dies_alone_and_is_started_again() {
 }
 
 #[test]
+fn who_runs_is_known_while_it_runs() {
+    let pair = Pair::new(1);
+    let (runtime, seen) = (pair.runtime.clone(), Arc::new(Mutex::new(None)));
+    let place = seen.clone();
+    let look = async move { *place.lock().unwrap() = runtime.running() };
+    pair.groups[1].runtime().spawn("look", Box::pin(look));
+    pair.run(1);
+    assert_eq!((seen.lock().unwrap().as_deref(), pair.runtime.running()), (Some("two"), None));
+}
+
+#[test]
 fn a_task_may_kill_its_own_group() {
     let pair = Pair::new(1);
     let (group, kept) = (pair.groups[0].clone(), Arc::new(()));
