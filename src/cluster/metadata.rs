@@ -83,6 +83,10 @@ pub trait Applier: Send + Sync {
         after: &ClusterState,
         changes: &[schema::Change],
     ) -> Result<()>;
+
+    /// Called when the state after is the one that everybody sees, and before whoever waits for
+    /// it is told. Must not block.
+    fn published(&self, _before: &ClusterState, _after: &ClusterState) {}
 }
 
 /// What a group of members needs of the node that it runs on.

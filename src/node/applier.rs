@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use cql_lite::wire::Event;
 use helenus_storage::model::{KeyspaceId, TableId};
 use helenus_storage::{CompactionOptions, Compression, Engine, TableOptions};
 
+use super::schema_events::schema_events;
 use super::snapshots::Snapshots;
 use crate::cluster::identity::IdentityFile;
 use crate::cluster::metadata::Applier;
 use crate::cluster::state::ClusterState;
 use crate::error::{Error, Result};
 use crate::schema::{Change, Schema, Table, TableSource};
+use crate::server::EventHub;
 
 /// Creates, alters and drops the engine's tables.
 pub(super) struct EngineApplier {
@@ -18,6 +21,8 @@ pub(super) struct EngineApplier {
     /// Takes a snapshot of what a change removes, if the node is to.
     pub(super) auto_snapshots: Option<Arc<Snapshots>>,
     pub(super) identity: Arc<IdentityFile>,
+    /// Where clients are told of what has changed, through whichever node it was.
+    pub(super) events: Arc<EventHub>,
 }
 
 impl Applier for EngineApplier {
@@ -53,6 +58,12 @@ impl Applier for EngineApplier {
         let recorded = self.identity.update(|identity| identity.metadata_version = after.version);
         recorded.map_err(|error| failed("recording the version of the schema", &error))?;
         changes.iter().try_for_each(|change| self.apply_one(&before.schema, &after.schema, change))
+    }
+
+    fn published(&self, before: &ClusterState, after: &ClusterState) {
+        for change in schema_events(&before.schema, &after.schema) {
+            self.events.publish(Event::Schema(change));
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use cql_lite::wire::{
-    Batch, DetachedResponse, ErrorBody, ErrorKind, Event, Execute, Prepare, Query, ResponseWriter,
+    Batch, DetachedResponse, ErrorBody, ErrorKind, Execute, Prepare, Query, ResponseWriter,
     StatementSource,
 };
 use helenus_platform::pool::PoolError;
@@ -385,9 +385,6 @@ impl Waiting {
         let mut budget = Budget::new(units);
         let execution = &mut self.execution;
         let step = self.response.with(|out| execution.step(services, out, &mut budget))?;
-        if let Some(change) = execution.take_event() {
-            node.events().publish(Event::Schema(change));
-        }
         Ok(step)
     }
 

@@ -16,6 +16,7 @@ mod cluster;
 mod handler;
 pub mod messages;
 mod open;
+mod schema_events;
 mod serve;
 mod slow;
 mod snapshots;
@@ -41,7 +42,7 @@ use helenus_storage::{Engine, JobKind};
 use crate::cluster::gossiping::GossipService;
 use crate::cluster::identity::{Identity, IdentityError, IdentityFile};
 use crate::cluster::metadata::Metadata;
-use crate::cluster::ring::{Member, Ring};
+use crate::cluster::ring::Ring;
 use crate::cluster::transport::{AllUp, Liveness};
 use crate::config::Config;
 use crate::coordinator::Timestamps;
@@ -118,16 +119,6 @@ struct Shared {
     /// Taken out by `close`. Last, so that without it the directory is let go when everything
     /// else is gone.
     lock: Mutex<Option<Box<dyn DiskLock>>>,
-}
-
-/// The ring of the node with this identity, which has no others.
-fn ring_of(config: &Config, identity: &Identity) -> Ring {
-    Ring::alone(Member {
-        host_id: identity.host_id,
-        data_center: config.data_center.clone(),
-        rack: config.rack.clone(),
-        tokens: identity.tokens.clone(),
-    })
 }
 
 impl std::fmt::Debug for Node {
@@ -215,8 +206,8 @@ impl Node {
 
     /// The ring as this node knows it.
     #[must_use]
-    pub fn ring(&self) -> Ring {
-        ring_of(self.config(), &self.identity())
+    pub fn ring(&self) -> Arc<Ring> {
+        self.metadata().state().ring.clone()
     }
 
     /// Whether [`Self::close`] has begun.

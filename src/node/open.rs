@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use cql_lite::types::text::print_uuid;
-use helenus_platform::disk::{DiskLock, LockError};
+use helenus_platform::disk::{Disk, DiskLock, LockError};
 use helenus_platform::pool::Pool;
 use helenus_platform::signal::Signal;
 use helenus_storage::log::PERIODIC_PACE_DEFAULT;
@@ -143,11 +143,24 @@ pub(super) struct Founded {
     pub(super) metadata: Metadata,
 }
 
+/// Makes a directory that survives a power cut, with those above it: what is durable inside of one
+/// that does not would be lost with it.
+fn make_dir(disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !disk.exists(dir).unwrap_or(true);
+    let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
+    disk.create_dir_all(dir)?;
+    for parent in missing.iter().rev().filter_map(|dir| dir.parent()) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        disk.sync_dir(parent)?;
+    }
+    Ok(())
+}
+
 /// Takes the directory that `config` names, and looks whom it belongs to.
 pub(super) fn hold(world: &World, config: &Config) -> Result<(Held, Option<Identity>), OpenError> {
     let at = world.clock.monotonic();
     let (disk, dir) = (world.disk.as_ref(), &config.data_dir);
-    disk.create_dir_all(dir).map_err(io("cannot create", dir))?;
+    make_dir(disk, dir).map_err(io("cannot create", dir))?;
     let lock = disk.lock(&dir.join("LOCK"), "helenus").map_err(OpenError::Locked)?;
     let found = Identity::load(disk, dir).map_err(OpenError::Identity)?;
     Ok((Held { lock, at }, found))
@@ -345,6 +358,7 @@ impl Node {
             engine: self.engine().clone(),
             auto_snapshots,
             identity: shared.identity.clone(),
+            events: shared.events.clone(),
         });
         self.metadata().start(Running {
             runtime: world.runtime.clone(),

@@ -5,6 +5,7 @@
 
 mod clients;
 mod figures;
+mod peers;
 mod traces;
 
 use std::sync::Arc;
@@ -15,7 +16,6 @@ use helenus_storage::Engine;
 use helenus_storage::model::PartitionKey;
 
 use super::cluster::Addresses;
-use super::ring_of;
 use super::statements::StatementCache;
 use crate::cluster::identity::{Identity, IdentityFile};
 use crate::cluster::metadata::Metadata;
@@ -58,6 +58,8 @@ impl Views for LiveViews {
         }
         Ok(match (table.keyspace.as_str(), table.name.as_str()) {
             ("system", "local") => vec![self.local(schema)],
+            ("system", "peers") => self.peers(schema),
+            ("system", "peers_v2") => self.peers_v2(schema),
             ("system", "size_estimates") => self.size_estimates(schema, None),
             ("system", "table_estimates") => self.size_estimates(schema, Some("local_primary")),
             ("system_traces", "sessions") => self.trace_sessions(keys),
@@ -95,9 +97,6 @@ impl LiveViews {
         let config = &self.config;
         let identity = self.identity();
         let (clients, nodes) = (self.own.clients, self.own.internode);
-        let mut tokens: Vec<String> = identity.tokens.iter().map(ToString::to_string).collect();
-        // A set<text> is in the order of its texts, not of its numbers.
-        tokens.sort_unstable();
         vec![
             text("local"),
             text("COMPLETED"),
@@ -106,7 +105,7 @@ impl LiveViews {
             text(&config.cluster_name),
             text(CQL_VERSION),
             text(&config.data_center),
-            int(i32::try_from(identity.counter_generation).unwrap_or(i32::MAX)),
+            int(i32::try_from(identity.gossip_generation).unwrap_or(i32::MAX)),
             uuid(identity.host_id),
             inet(nodes.ip()),
             int(i32::from(nodes.port())),
@@ -117,15 +116,17 @@ impl LiveViews {
             inet(clients.ip()),
             int(i32::from(clients.port())),
             uuid(schema.schema_version),
-            texts(tokens),
+            token_set(&identity.tokens),
             None,
         ]
     }
 
     /// Each token range of the node with an even share of every table's partitions.
     fn size_estimates(&self, schema: &Schema, range_type: Option<&str>) -> Vec<Vec<Cell>> {
-        let ring = ring_of(&self.config, &self.identity());
-        let ranges: Vec<TokenRange> = ring.ranges().collect();
+        let ring = self.metadata.state().ring.clone();
+        let own = ring.index_of(&self.identity().host_id);
+        let is_own = |range: &TokenRange| Some(range.owner) == own;
+        let ranges: Vec<TokenRange> = ring.ranges().filter(is_own).collect();
         let mut rows = Vec::new();
         let stored = schema.tables().values().filter(|table| table.source == TableSource::Stored);
         for table in stored {
@@ -163,6 +164,14 @@ impl LiveViews {
         ];
         rows.into_iter().map(|(name, value)| vec![text(name), text(value)]).collect()
     }
+}
+
+/// Tokens as clients are told them.
+fn token_set(tokens: &[i64]) -> Cell {
+    let mut tokens: Vec<String> = tokens.iter().map(ToString::to_string).collect();
+    // A set<text> is in the order of its texts, not of its numbers.
+    tokens.sort_unstable();
+    texts(tokens)
 }
 
 /// What the process was built for.

@@ -22,7 +22,7 @@ fn helenus(dir: &Path, arguments: &[&str]) -> (i32, String, String) {
 }
 
 /// As [`helenus`], of a command that must succeed.
-fn done(dir: &Path, arguments: &[&str]) -> String {
+pub(crate) fn done(dir: &Path, arguments: &[&str]) -> String {
     let (code, out, complaint) = helenus(dir, arguments);
     assert_eq!(code, 0, "{arguments:?}: {complaint}");
     out

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+use scylla::policies::host_filter::AllowListHostFilter;
 
+use crate::admin::done;
 use crate::process::{Node, TempDir};
-use crate::scylla_driver::session;
 
 const NODES: usize = 3;
 
@@ -54,6 +56,25 @@ impl Cluster {
     }
 }
 
+/// A driver that talks to that node only, and knows of all.
+async fn session(node: &Node) -> Session {
+    let only = AllowListHostFilter::new([node.address]).unwrap();
+    let builder = SessionBuilder::new().known_node_addr(node.address);
+    builder.host_filter(std::sync::Arc::new(only)).build().await.unwrap()
+}
+
+/// How many nodes that driver knows of.
+async fn known(session: &Session) -> usize {
+    session.refresh_metadata().await.unwrap();
+    session.get_cluster_state().get_nodes_info().len()
+}
+
+/// How many lines of `helenus status` begin with that.
+fn count(cluster: &Cluster, node: usize, begin: &str) -> usize {
+    let status = done(cluster.dirs[node].path(), &["status"]);
+    status.lines().filter(|line| line.starts_with(begin)).count()
+}
+
 async fn run(session: &Session, statement: &str) {
     session.query_unpaged(statement, ()).await.unwrap();
 }
@@ -89,9 +110,13 @@ async fn three_nodes_found_one_cluster_in_any_order_and_share_the_schema() {
         run(&third, "SELECT * FROM app.t").await;
 
         await_voters(&third).await;
+        assert_eq!(known(&third).await, NODES);
+        assert!(third.await_schema_agreement().await.is_ok());
+        assert_eq!(count(&cluster, 2, "UN"), NODES);
         // Who was away finds what has happened, and comes back as who it was.
         nodes.remove(1).kill();
         run(&third, "CREATE TABLE app.without (k int PRIMARY KEY)").await;
+        assert_eq!((count(&cluster, 2, "UN"), count(&cluster, 2, "DN")), (NODES - 1, 1));
         let mut back = cluster.begin(1);
         back.wait_until_it_serves();
         let second = session(&back).await;

@@ -107,7 +107,9 @@ impl Inner {
         if !changes.is_empty() {
             applier.apply(&before, &after, &of_schema)?;
         }
-        self.state.store(Arc::new(after));
+        let after = Arc::new(after);
+        self.state.store(after.clone());
+        applier.published(&before, &after);
         Ok(())
     }
 
@@ -116,7 +118,9 @@ impl Inner {
         let before = self.state.load_full();
         let after = ClusterState::decode(&snapshot.state, snapshot.index)?;
         applier.apply(&before, &after, &after.schema_changes_since(&before))?;
-        self.state.store(Arc::new(after));
+        let after = Arc::new(after);
+        self.state.store(after.clone());
+        applier.published(&before, &after);
         Ok(())
     }
 }

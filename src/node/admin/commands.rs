@@ -72,7 +72,7 @@ impl Node {
     pub(super) async fn carry_out(&self, command: Command) -> Result<Value> {
         let schema = self.metadata().schema();
         match command {
-            Command::Status => json(vec![self.status()]),
+            Command::Status => json(self.status()),
             Command::Ring { keyspace } => {
                 let strategy = match keyspace {
                     None => None,

@@ -1,5 +1,6 @@
 //! Figures of a node, named as nodetool names them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cql_lite::types::text::print_uuid;
@@ -7,7 +8,9 @@ use helenus_storage::model::LogPosition;
 use serde::{Deserialize, Serialize};
 
 use crate::RELEASE_VERSION;
-use crate::cluster::ring::{ReplicaMap, Strategy, TokenRange};
+use crate::cluster::gossiping::host_number;
+use crate::cluster::members::{Member, MemberState};
+use crate::cluster::ring::{ReplicaMap, Ring, Strategy, TokenRange};
 use crate::error::Result;
 use crate::node::Node;
 use crate::schema::Table;
@@ -17,11 +20,11 @@ use crate::schema::Table;
 pub struct NodeStatus {
     /// Its data centre.
     pub datacenter: String,
-    /// `UN`: up and normal; `UD`: up and drained.
+    /// Up or down, then normal, joining, leaving or (of this node alone) drained: `UN`, `DN`, `UJ`.
     pub status: String,
     /// Where clients connect.
     pub address: String,
-    /// Bytes of its SSTables.
+    /// Bytes of its SSTables; of another node, as it said last.
     pub load: u64,
     /// How many tokens it has.
     pub tokens: usize,
@@ -34,6 +37,10 @@ pub struct NodeStatus {
     /// SSTables of which something is known to be damaged; [`NodeInfo`] names them.
     #[serde(default)]
     pub damaged_sstables: usize,
+    /// Whether it votes on the metadata: a majority of those that do must be up to change the
+    /// schema.
+    #[serde(default)]
+    pub votes: bool,
 }
 
 /// One token of the ring (`nodetool ring`).
@@ -47,7 +54,7 @@ pub struct RingToken {
     pub rack: String,
     /// `Up` or `Down`.
     pub status: String,
-    /// `Normal` or `Drained`.
+    /// `Normal`, `Leaving`, or, of this node alone, `Drained`.
     pub state: String,
     /// Bytes of its owner's SSTables.
     pub load: u64,
@@ -124,6 +131,12 @@ pub struct TableFigures {
     pub damaged_sstables: Vec<DamagedSsTable>,
 }
 
+/// What each member of a ring has of it, in percent.
+fn shares(ring: &Ring, shares: &[f64]) -> BTreeMap<[u8; 16], f64> {
+    let members = ring.members().iter().zip(shares);
+    members.map(|(member, share)| (member.host_id, share * 100.0)).collect()
+}
+
 impl Node {
     fn damaged_sstables(&self) -> Vec<DamagedSsTable> {
         let schema = self.metadata().schema();
@@ -146,45 +159,75 @@ impl Node {
         stats.map(|stats| stats.sstable_bytes).sum()
     }
 
-    pub(super) fn status(&self) -> NodeStatus {
-        let identity = self.identity();
-        let config = self.config();
-        NodeStatus {
-            datacenter: config.data_center.clone(),
-            status: if self.engine().is_drained() { "UD" } else { "UN" }.to_string(),
-            address: config.listen_address.to_string(),
-            load: self.load(),
-            tokens: identity.tokens.len(),
-            owns: self.ring().owned_shares().first().map_or(0.0, |share| share * 100.0),
-            host_id: print_uuid(&identity.host_id),
-            rack: config.rack.clone(),
-            damaged_sstables: self.engine().damages().len(),
-        }
+    /// Every member that has not left, by host id.
+    pub(super) fn status(&self) -> Vec<NodeStatus> {
+        let own = self.identity().host_id;
+        let state = self.metadata().state();
+        let owned = shares(&state.ring, &state.ring.owned_shares());
+        let view = self.gossip().map(|gossip| gossip.view());
+        let status = |member: &Arc<Member>| {
+            let is_own = member.host_id == own;
+            let heard = view.as_ref().and_then(|view| view.get(host_number(&member.host_id)));
+            let is_up = self.liveness().is_up(&member.host_id);
+            let drained = is_own && self.engine().is_drained();
+            let letter = match member.state {
+                _ if drained => 'D',
+                MemberState::Joining => 'J',
+                MemberState::Normal => 'N',
+                MemberState::Leaving | MemberState::Left => 'L',
+            };
+            NodeStatus {
+                datacenter: member.data_center.clone(),
+                status: format!("{}{letter}", if is_up { 'U' } else { 'D' }),
+                address: member.cql_address.ip().to_string(),
+                load: match is_own {
+                    true => self.load(),
+                    false => heard.and_then(|node| node.load).unwrap_or(0),
+                },
+                tokens: member.tokens.len(),
+                owns: owned.get(&member.host_id).copied().unwrap_or(0.0),
+                host_id: print_uuid(&member.host_id),
+                rack: member.rack.clone(),
+                damaged_sstables: if is_own { self.engine().damages().len() } else { 0 },
+                votes: member.voter,
+            }
+        };
+        state.members.present().map(status).collect()
     }
 
     /// All tokens in their order, with what their owners have of the ring, or of the replicas that
     /// `strategy` places.
     pub(super) fn ring_tokens(&self, strategy: Option<&Strategy>) -> Vec<RingToken> {
-        let ring = Arc::new(self.ring());
-        let node = self.status();
+        let ring = self.ring();
         let local = ring.index_of(&self.identity().host_id);
-        let shares = match strategy {
+        let owned = match strategy {
             None => ring.owned_shares(),
             Some(strategy) => ReplicaMap::new(ring.clone(), strategy, local).shares(),
         };
-        let owns = shares.first().map_or(0.0, |share| share * 100.0);
-        let state = if self.engine().is_drained() { "Drained" } else { "Normal" };
-        let token = |range: TokenRange| RingToken {
-            datacenter: node.datacenter.clone(),
-            address: node.address.clone(),
-            rack: node.rack.clone(),
-            status: "Up".to_string(),
-            state: state.to_string(),
-            load: node.load,
-            owns,
-            token: range.end,
+        let owned = shares(&ring, &owned);
+        let nodes = self.status();
+        let token = |range: TokenRange| {
+            let owner = ring.member(range.owner)?;
+            let host_id = print_uuid(&owner.host_id);
+            let node = nodes.iter().find(|node| node.host_id == host_id)?;
+            Some(RingToken {
+                datacenter: node.datacenter.clone(),
+                address: node.address.clone(),
+                rack: node.rack.clone(),
+                status: if node.status.starts_with('U') { "Up" } else { "Down" }.to_string(),
+                state: match node.status.chars().last() {
+                    Some('D') => "Drained",
+                    Some('J') => "Joining",
+                    Some('L') => "Leaving",
+                    _ => "Normal",
+                }
+                .to_string(),
+                load: node.load,
+                owns: owned.get(&owner.host_id).copied().unwrap_or(0.0),
+                token: range.end,
+            })
         };
-        ring.ranges().map(token).collect()
+        ring.ranges().filter_map(token).collect()
     }
 
     pub(super) fn info(&self) -> NodeInfo {

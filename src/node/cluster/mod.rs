@@ -9,7 +9,8 @@
 //!   empty, seeds (forming.rs)    listen, shadow rounds until founding.rs says Found or Join
 //! then, as a member
 //!   bootstrap.rs                 from Joining to Normal
-//!   watch.rs                     a task: what the node says of itself, who is gone
+//!   watch.rs                     a task: what the node says of itself, who is gone, and what
+//!                                drivers are told (tell_clients.rs)
 //! ```
 
 mod addresses;
@@ -17,6 +18,9 @@ mod bootstrap;
 mod connected;
 mod forming;
 mod start;
+mod tell_clients;
+#[cfg(test)]
+mod tests;
 mod watch;
 
 pub(crate) use addresses::Addresses;

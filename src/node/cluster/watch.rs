@@ -1,5 +1,5 @@
 //! What follows from news of others, as long as the node lives: it says of itself what has changed,
-//! and lets go of who has left.
+//! lets go of who has left, and tells drivers.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -11,6 +11,7 @@ use helenus_gossip::state::number_value;
 use helenus_platform::signal::Signal;
 
 use super::start::{own_state, status};
+use super::tell_clients::Told;
 use crate::cluster::members::MemberState;
 use crate::cluster::wait::within;
 use crate::node::Node;
@@ -34,10 +35,10 @@ pub(super) async fn run(node: Node) {
     let (metadata, stopped) = (node.metadata(), &node.shared.stopped);
     let (Some(gossip), Some(internode)) = (node.gossip(), node.internode()) else { return };
     let runtime = &node.world().runtime;
-    let mut load_at = Duration::ZERO;
-    let mut version = None;
+    let own = node.identity().host_id;
+    let (mut load_at, mut version, mut told) = (Duration::ZERO, None, Told::default());
     loop {
-        let epochs = (metadata.signal().epoch(), stopped.epoch());
+        let epochs = (metadata.signal().epoch(), gossip.moved().epoch(), stopped.epoch());
         if node.is_stopping() {
             return;
         }
@@ -51,12 +52,16 @@ pub(super) async fn run(node: Node) {
                 internode.forget(member.host_id);
             }
         }
+        for event in told.news(&own, &state, &gossip.view()) {
+            node.events().publish(event);
+        }
         let now = node.world().clock.monotonic();
         if now >= load_at {
             gossip.say(Key::LOAD, number_value(node.load()));
             load_at = now + LOAD_EVERY;
         }
-        let signals = [(metadata.signal(), epochs.0), (stopped, epochs.1)];
+        let signals =
+            [(metadata.signal(), epochs.0), (gossip.moved(), epochs.1), (stopped, epochs.2)];
         within(runtime, Some(load_at.saturating_sub(now)), any(&signals)).await;
     }
 }
