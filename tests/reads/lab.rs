@@ -1,10 +1,10 @@
 //! Some nodes, as far as a read needs them: an engine, connections, and a handler that misbehaves
 //! when a test wants it to.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,8 @@ use helenus::cluster::members::{FEATURE_LEVEL, Member, MemberState};
 use helenus::cluster::metadata::{Applier, Metadata, Running};
 use helenus::cluster::state::ClusterState;
 use helenus::cluster::transport::{AllUp, NoTransport};
+use helenus::coordinator::mutation_message;
+use helenus::coordinator::read::{Contact, Latencies, ReadMetrics, ReadWorld};
 use helenus::coordinator::replica_read::ReplicaReader;
 use helenus::internode::{
     Failure, Incoming, Internode, InternodeMetrics, Limits, MessageHandler, Own, Peer, Position,
@@ -27,7 +29,7 @@ use helenus_platform::random::SeededRandom;
 use helenus_platform::runtime::{Runtime, SimRuntime};
 use helenus_platform::signal::Signal;
 use helenus_storage::model::LogPosition;
-use helenus_storage::{Engine, Options, TableOptions};
+use helenus_storage::{Budget, Engine, JobKind, JobStep, Options, TableOptions, Write};
 
 use crate::harness::{Db, START, small_options};
 use crate::ops::{COUNTERS, WIDE};
@@ -54,6 +56,25 @@ pub(crate) fn target(node: usize) -> Target {
     Target { address: own(node).address, host_id: Some(host_id(node)) }
 }
 
+/// A node as another one, or it itself, asks it.
+pub(crate) fn contact(node: usize, from: usize) -> Contact {
+    let is_self = node == from;
+    Contact { host_id: host_id(node), target: target(node), is_self, rank: 0 }
+}
+
+/// How a node treats what others ask.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mood {
+    #[default]
+    Well,
+    /// Reads get no answer.
+    Silent,
+    /// Reads fail.
+    Failing,
+    /// Mutations get no answer and are forgotten.
+    Forgetful,
+}
+
 /// What all nodes share.
 pub(crate) struct Lab {
     pub(crate) runtime: SimRuntime,
@@ -66,19 +87,44 @@ pub(crate) struct Lab {
 /// A node.
 pub(crate) struct Node {
     pub(crate) db: Arc<Db>,
-    pub(crate) internode: Internode,
+    pub(crate) world: Arc<ReadWorld>,
+    pub(crate) serving: Arc<Serving>,
 }
 
 /// Answers what other nodes ask of one.
 pub(crate) struct Serving {
     db: Arc<Db>,
     reader: ReplicaReader,
+    mood: Mutex<Mood>,
+}
+
+impl Serving {
+    pub(crate) fn set_mood(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
 }
 
 impl MessageHandler for Serving {
     fn receive(&self, _: &Peer, message: Incoming, reply: &mut ReplyWriter<'_>) -> Received {
+        let mood = *self.mood.lock().unwrap();
         match message.verb {
-            Verb::Read => self.reader.receive(&message, reply),
+            Verb::Read => match mood {
+                Mood::Silent => Received::Pending(Box::pin(pending())),
+                Mood::Failing => {
+                    reply.fail(&Failure::new(helenus::coordinator::failure::ENGINE, ""));
+                    Received::NOW
+                }
+                Mood::Well | Mood::Forgetful => self.reader.receive(&message, reply),
+            },
+            Verb::Mutation => {
+                if mood == Mood::Forgetful {
+                    return Received::Pending(Box::pin(pending()));
+                }
+                let (_, mutation) = mutation_message::decode(&message.payload).unwrap();
+                let written = self.db.engine().write(&[mutation]).unwrap();
+                let Write::Done { position, .. } = written else { panic!("memory is full") };
+                Received::Answered { hold_until: Some(position.0) }
+            }
             other => panic!("nobody sends {other:?}"),
         }
     }
@@ -194,16 +240,81 @@ impl Lab {
         };
         let metrics = InternodeMetrics::new(&Registry::new());
         let internode = Internode::new(world, own(number), Limits::default(), metrics);
-        let pool = Arc::new(Pool::new(&*runtime, "pool", 2, 1000));
+        let pool = Arc::new(Pool::new(runtime.as_ref(), "pool", 2, 1000));
         let engine: Engine = db.engine().clone();
         let reader = ReplicaReader::new(engine, self.metadata.clone(), pool, self.clock.clone());
-        let serving = Arc::new(Serving { db: db.clone(), reader });
-        internode.listen(own(number).address, serving).await.unwrap();
-        Node { db, internode }
+        let serving = Arc::new(Serving { db: db.clone(), reader, mood: Mutex::default() });
+        internode.listen(own(number).address, serving.clone()).await.unwrap();
+        let world = ReadWorld {
+            engine: db.engine().clone(),
+            internode: Arc::new(internode),
+            clock: self.clock.clone(),
+            runtime,
+            latencies: Arc::new(Latencies::default()),
+            metrics: ReadMetrics::new(&Registry::new()),
+        };
+        Node { db, world: Arc::new(world), serving }
+    }
+
+    /// The time of a request, in seconds since the epoch.
+    pub(crate) fn seconds(&self) -> i64 {
+        self.clock.wall_micros() / 1_000_000
     }
 }
 
 impl Node {
+    /// Syncs the log and flushes from now on whenever there is something, without being asked.
+    pub(crate) fn start_jobs(&self, lab: &Lab) {
+        let db = self.db.clone();
+        lab.spawn(async move {
+            let signal = db.engine().work_signal(JobKind::Flush);
+            loop {
+                let epoch = signal.epoch();
+                db.run_jobs(JobKind::Flush).unwrap();
+                signal.wait_past(epoch).await;
+            }
+        });
+        let db = self.db.clone();
+        let (runtime, clock) = (lab.runtime.clone(), lab.clock.clone());
+        lab.spawn(async move {
+            let signal = db.engine().work_signal(JobKind::LogSync);
+            loop {
+                let epoch = signal.epoch();
+                let mut job = db.engine().next_job(JobKind::LogSync).unwrap();
+                let at = loop {
+                    match job.step(&mut Budget::new(1000)).unwrap() {
+                        JobStep::Again => {}
+                        JobStep::WaitUntil(at) => break Some(at),
+                        JobStep::Done => break None,
+                    }
+                };
+                drop(job);
+                match at {
+                    Some(at) => runtime.sleep(at.saturating_sub(clock.monotonic())).await,
+                    None => signal.wait_past(epoch).await,
+                }
+            }
+        });
+    }
+
+    /// Writes, and waits until the log has it.
+    pub(crate) async fn write(&self, lab: &Lab, mutation: &[u8]) {
+        let engine = self.db.engine();
+        let written = loop {
+            match engine.write(&[mutation]).unwrap() {
+                Write::Done { position, .. } => break position,
+                Write::Full => lab.sleep(1).await,
+            }
+        };
+        loop {
+            let epoch = engine.watermark_signal().epoch();
+            if engine.answer_position() >= written {
+                return;
+            }
+            engine.watermark_signal().wait_past(epoch).await;
+        }
+    }
+
     /// Asks another node within two seconds.
     pub(crate) async fn ask(
         &self,
@@ -211,7 +322,8 @@ impl Node {
         verb: Verb,
         payload: Bytes,
     ) -> Result<Bytes, RequestError> {
-        let deadline = self.internode.deadline(Duration::from_secs(2));
-        self.internode.request(&target(to), Request { verb, payload, deadline, trace: None }).await
+        let internode = &self.world.internode;
+        let deadline = internode.deadline(Duration::from_secs(2));
+        internode.request(&target(to), Request { verb, payload, deadline, trace: None }).await
     }
 }

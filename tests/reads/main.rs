@@ -3,13 +3,14 @@
 //! those of the engine's own tests.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod faults;
 mod lab;
+mod quorum;
 mod replica;
 
 #[expect(dead_code, reason = "the engine's tests need more of it")]
 #[path = "../../storage/tests/it/collect.rs"]
 mod collect;
-#[expect(dead_code, reason = "the engine's tests need more of it")]
 #[path = "../../storage/tests/it/encode.rs"]
 mod encode;
 #[expect(dead_code, reason = "the engine's tests need more of it")]

@@ -28,7 +28,7 @@ fn all(table: TableId) -> ReplicaCommand {
 }
 
 /// What the engine itself makes of a command.
-fn page(node: &Node, command: &ReplicaCommand) -> Vec<u8> {
+pub(crate) fn page(node: &Node, command: &ReplicaCommand) -> Vec<u8> {
     let mut read = ReplicaRead::new(command.clone());
     loop {
         match node.db.engine().read_replica(&mut read, &mut Budget::UNLIMITED.clone()).unwrap() {

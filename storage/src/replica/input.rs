@@ -9,6 +9,7 @@ use crate::model::{Deletion, PartitionHead, PartitionKey, Slice};
 use crate::read::{Partitions, ReadCommand};
 
 /// One replica's answer, as far as it has come.
+#[derive(Clone)]
 pub(super) struct Input {
     pages: Pages,
     /// What follows of the current partition, where the pages leave it out because of
@@ -26,6 +27,7 @@ pub(super) struct Input {
 }
 
 /// The pages of the whole read, of which one at a time is held.
+#[derive(Clone)]
 enum Pages {
     /// The next one is to begin here; at the first partition if it is none.
     Wanted(Option<Place>),
@@ -35,6 +37,7 @@ enum Pages {
 }
 
 /// A page of one partition.
+#[derive(Clone)]
 struct Rest {
     page: PageReader,
     command: ReadCommand,
@@ -117,7 +120,7 @@ impl Input {
     /// Takes the page that was wanted.
     pub(super) fn add(
         &mut self,
-        page: Vec<u8>,
+        page: Slice,
         command: &ReadCommand,
         current: Option<(&PartitionKey, u32)>,
     ) -> Result<()> {

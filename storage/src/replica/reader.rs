@@ -82,7 +82,12 @@ struct Inside {
 
 impl PageReader {
     /// A reader at the beginning of a page that answers `command` from `from` on.
-    pub fn new(page: Vec<u8>, command: &ReadCommand, from: Option<&Place>) -> Result<PageReader> {
+    pub fn new(
+        page: impl Into<Slice>,
+        command: &ReadCommand,
+        from: Option<&Place>,
+    ) -> Result<PageReader> {
+        let page = page.into();
         if page.len() > PAGE_BYTES_MAX {
             let what = format!("a page of {} bytes, over {PAGE_BYTES_MAX}", page.len());
             return Err(Error::new(ErrorKind::TooLarge, what));
@@ -114,7 +119,7 @@ impl PageReader {
             (keys.iter().position(|key| *key == place.key).unwrap_or(keys.len()), place.key.clone())
         };
         Ok(PageReader {
-            page: Slice::from(page),
+            page,
             at,
             reversed: command.reversed,
             open: None,

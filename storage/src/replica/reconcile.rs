@@ -8,7 +8,8 @@ use super::input::{Input, Item, Peek, Want};
 use super::repair::{Mutations, Repair};
 use crate::error::{Error, Result};
 use crate::model::{
-    Deletion, KeyspaceId, PartitionHead, PartitionKey, RowRef, Slice, live_row, merge_rows,
+    ColumnSet, Deletion, KeyspaceId, PartitionHead, PartitionKey, RowRef, Slice, live_row,
+    merge_rows,
 };
 use crate::read::{Flow, Partitions, ReadCommand, Sink, after};
 
@@ -54,7 +55,11 @@ impl Wanted {
 /// end, by their limits, before the sink has had enough. One page of each is held at a time.
 pub struct Reconciliation {
     command: ReadCommand,
+    /// The columns that the sink is told, which may be fewer than the pages have.
+    told: ColumnSet,
+    /// One for each replica; a single one as long as all of them have had the same pages.
     inputs: Vec<Input>,
+    replicas: usize,
     repairs: Vec<Mutations>,
     current: Option<Current>,
     /// The partition in which the read goes on, and the rows told of it.
@@ -98,8 +103,10 @@ impl Reconciliation {
         let table = command.table;
         let mutations = |_| Mutations::new(keyspace, table, mutation_bytes_max);
         Reconciliation {
-            inputs: (0..replicas).map(|_| Input::new(from.clone())).collect(),
+            inputs: (0..replicas.min(1)).map(|_| Input::new(from.clone())).collect(),
+            replicas,
             repairs: (0..replicas).map(mutations).collect(),
+            told: command.columns.clone(),
             command,
             current: None,
             from,
@@ -112,12 +119,34 @@ impl Reconciliation {
 
     /// Takes a page that was wanted of a replica, in answer to [`Wanted::command`]. An error says
     /// which replica's page it is about, and so does one of `run`.
-    pub fn add(&mut self, replica: usize, page: Vec<u8>) -> Result<()> {
+    pub fn add(&mut self, replica: usize, page: impl Into<Slice>) -> Result<()> {
+        let page = page.into();
+        if let [same] = self.inputs.as_slice() {
+            let same = same.clone();
+            self.inputs.resize(self.replicas, same);
+        }
         let current = self.current.as_ref().map(|current| (&current.key, current.rows));
         let Some(input) = self.inputs.get_mut(replica) else {
             return Err(Error::invalid(format!("there is no replica {replica} in this read")));
         };
         input.add(page, &self.command, current).map_err(|error| of_replica(replica, error))
+    }
+
+    /// Takes one page for all replicas, which all want the same one and are known to have the
+    /// same. As long as there are no other pages, that costs what one replica's would.
+    pub fn add_same(&mut self, page: &Slice) -> Result<()> {
+        let current = self.current.as_ref().map(|current| (&current.key, current.rows));
+        for (replica, input) in self.inputs.iter_mut().enumerate() {
+            let added = input.add(page.clone(), &self.command, current);
+            added.map_err(|error| of_replica(replica, error))?;
+        }
+        Ok(())
+    }
+
+    /// From now on, pages are to have the values of all columns, so that repairs lack none; the
+    /// sink is told those that it was. To be called when every replica wants a page.
+    pub fn want_all_columns(&mut self) {
+        self.command.columns = ColumnSet::All;
     }
 
     /// Goes on until pages are missing, the sink stops, or everything has been told.
@@ -244,7 +273,7 @@ impl Reconciliation {
         for (version, repairs) in versions.iter().zip(&mut self.repairs) {
             self.has_unknown |= repairs.static_row(key, merged, *version, columns)?;
         }
-        let seen = live_row(merged, covering, self.command.now, columns, &mut live)?;
+        let seen = live_row(merged, covering, self.command.now, &self.told, &mut live)?;
         if !seen.exists {
             live.clear();
         }
@@ -305,11 +334,12 @@ impl Reconciliation {
 
     fn wanted(&self, replicas: &[usize], current: Option<&Current>) -> Reconciled {
         let current = current.map(|current| (&current.key, current.rows));
-        let want = |&replica: &usize| {
-            let Want { from, only } = self.inputs.get(replica)?.want(current)?;
-            Some(Wanted { replica, from, only })
+        let want = |&input: &usize| {
+            let Want { from, only } = self.inputs.get(input)?.want(current)?;
+            let all = if self.inputs.len() == 1 { 0..self.replicas } else { input..input + 1 };
+            Some(all.map(move |replica| Wanted { replica, from: from.clone(), only: only.clone() }))
         };
-        Reconciled::NeedsPages(replicas.iter().filter_map(want).collect())
+        Reconciled::NeedsPages(replicas.iter().filter_map(want).flatten().collect())
     }
 
     /// Takes in all changes of range deletions at `position`.
@@ -368,7 +398,7 @@ impl Reconciliation {
                 self.has_unknown |= row;
             }
         }
-        let seen = live_row(merged, covering, self.command.now, columns, &mut self.live)?;
+        let seen = live_row(merged, covering, self.command.now, &self.told, &mut self.live)?;
         if !seen.exists {
             self.current = Some(current);
             return Ok(None);
