@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! key    16 bytes id of the batch
-//! value  u8 version (1) | i64 LE microseconds when it was made | varint count | that many times
+//! value  of the static row: u8 version (1) | i64 LE microseconds when it was made | varint count | that many times
 //!        varint length, mutation (storage)
 //! ```
 //!
@@ -100,7 +100,7 @@ pub fn store(engine: &Engine, payload: &[u8]) -> Result<Write> {
     let mut row = RowBuilder::new();
     row.liveness(Liveness::new(made_micros)).cell(Cell::live(COLUMN, made_micros, value));
     let mut mutation = MutationBuilder::new(KEYSPACE, key_of(id));
-    mutation.table(TABLE).row(&[], &row.finish()?);
+    mutation.table(TABLE).static_row(&row.finish()?)?;
     Ok(engine.write_deferred(&[&mutation.finish()?])?)
 }
 
@@ -124,25 +124,24 @@ pub fn remove(engine: &Engine, id: &[u8], now_micros: i64) -> Result<()> {
 /// Collects batches.
 #[derive(Default)]
 struct Found {
-    key: Option<PartitionKey>,
     batches: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Sink for Found {
-    fn partition(&mut self, key: &PartitionKey, _: Option<RowRef<'_>>) -> Flow {
-        self.key = Some(key.clone());
-        Flow::Continue
-    }
-
-    fn row(&mut self, _: &[u8], row: RowRef<'_>) -> Flow {
-        let cells = row.entries().filter_map(|entry| match entry {
+    fn partition(&mut self, key: &PartitionKey, row: Option<RowRef<'_>>) -> Flow {
+        let entries = row.into_iter().flat_map(|row| row.entries());
+        let cells = entries.filter_map(|entry| match entry {
             Ok(Entry::Cell(cell)) if cell.column == COLUMN => Some(cell.value.to_vec()),
             _ => None,
         });
-        if let (Some(key), Some(value)) = (&self.key, cells.last()) {
+        if let Some(value) = cells.last() {
             self.batches.push((key.key.to_vec(), value));
         }
         if self.batches.len() >= REPLAYED_MAX { Flow::Stop } else { Flow::Continue }
+    }
+
+    fn row(&mut self, _: &[u8], _: RowRef<'_>) -> Flow {
+        Flow::Continue
     }
 
     fn end_partition(&mut self) -> Flow {
@@ -276,4 +275,49 @@ fn has_tables(state: &ClusterState, record: &[u8]) -> bool {
     let Ok(mutation) = MutationRef::parse(record) else { return false };
     let known = |table| state.schema.table_by_id(table).is_some();
     mutation.tables().all(|update| update.is_ok_and(|update| known(update.table())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use helenus_platform::clock::ManualClock;
+    use helenus_platform::disk::MemoryDisk;
+    use helenus_platform::random::SeededRandom;
+    use helenus_storage::Options;
+
+    fn batches(engine: &Engine) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let all = Partitions::Range { start: PartitionBound::Min, end: PartitionBound::Max };
+        let command = ReadCommand::new(TABLE, all, 5);
+        let mut found = Found::default();
+        let _ = engine.read_blocking(&command, &mut Cursor::new(&command), &mut found).unwrap();
+        found.batches
+    }
+
+    #[test]
+    fn a_batch_is_kept_until_it_is_removed_and_nonsense_is_refused() {
+        let (disk, clock) =
+            (Arc::new(MemoryDisk::default()), Arc::new(ManualClock::new(5_000_000)));
+        let random = Arc::new(SeededRandom::new(1));
+        let table = engine_table();
+        let options = Options::new("/engine");
+        let engine = Engine::open(options, disk, clock, random, &[table]).unwrap();
+        let mut row = RowBuilder::new();
+        row.liveness(Liveness::new(7));
+        let mut mutation = MutationBuilder::new(KeyspaceId(3), key_of(b"key"));
+        mutation.table(TableId(4)).static_row(&row.finish().unwrap()).unwrap();
+        let record = mutation.finish().unwrap();
+        let value = encode(5_000_000, &[&record, &record]);
+        let payload = [&[9; ID_BYTES][..], &value].concat();
+        assert!(matches!(store(&engine, &payload).unwrap(), Write::Done { .. }));
+        let kept = batches(&engine);
+        assert_eq!(kept, [(vec![9; ID_BYTES], value)]);
+        let (made, records) = decode(&kept[0].1).unwrap();
+        assert_eq!((made, records), (5_000_000, vec![&record[..], &record[..]]));
+        for end in [0, 10, 20, payload.len() - 1] {
+            assert!(store(&engine, &payload[..end]).is_err(), "cut at {end}");
+        }
+        remove(&engine, &[9; ID_BYTES], 6_000_000).unwrap();
+        assert!(batches(&engine).is_empty());
+        assert!(remove(&engine, b"no id", 6_000_000).is_err());
+    }
 }

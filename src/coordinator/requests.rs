@@ -11,6 +11,7 @@ use helenus_storage::model::{KeyspaceId, Token};
 
 use super::hints::Hints;
 use super::placement::{NodeNumber, Placement, Placements};
+use super::read::ReadWorld;
 use crate::cluster::metadata::Metadata;
 use crate::cluster::state::ClusterState;
 use crate::cluster::transport::Liveness;
@@ -49,6 +50,8 @@ pub struct Peers {
     pub internode: Arc<Internode>,
     /// Knows who is up.
     pub liveness: Arc<dyn Liveness>,
+    /// What reads need.
+    pub reads: Arc<ReadWorld>,
     /// Keeps what they miss.
     pub hints: Arc<Hints>,
 }

@@ -98,6 +98,16 @@ impl Node {
         );
     }
 
+    /// As [`Node::spawn_counted`], on a thread that may wait for the disk.
+    pub(super) fn spawn_counted_worker(&self, name: &'static str, work: BoxFuture<'static, ()>) {
+        let running = Running::new(self);
+        let counted = async move {
+            work.await;
+            drop(running);
+        };
+        self.shared.world.runtime.spawn_worker(name, Box::pin(counted));
+    }
+
     /// Starts a task that closing waits for; it must end soon after the node begins to stop.
     pub(super) fn spawn_counted<F: Future<Output = ()> + Send + 'static>(
         &self,

@@ -16,6 +16,7 @@ mod cluster;
 mod handler;
 pub mod messages;
 mod open;
+mod replication;
 mod schema_events;
 mod serve;
 mod slow;
@@ -52,6 +53,7 @@ use crate::server::{Clients, EventHub};
 use crate::telemetry::{LineLimiter, Traces};
 
 use cluster::{Addresses, Connected};
+use replication::Replication;
 use snapshots::Snapshots;
 use statements::StatementCache;
 
@@ -108,6 +110,7 @@ struct Shared {
     /// The way to other nodes, if the node listens to them.
     connected: OnceLock<Connected>,
     liveness: OnceLock<Arc<dyn Liveness>>,
+    replication: OnceLock<Replication>,
     // Synchronised by themselves.
     stopping: AtomicBool,
     stopped: Signal,
@@ -235,6 +238,7 @@ impl Node {
             shared.services.engine.work_signal(kind).notify_all();
         }
         shared.stopped.notify_all();
+        shared.replication.get().inspect(|replication| replication.stop());
         shared.background.all_ended().await;
         let closed = shared.services.engine.close().map_err(OpenError::Engine).and_then(|()| {
             let stopped = shared.identity.update(|identity| {

@@ -340,6 +340,7 @@ impl Node {
                 traces,
                 connected: OnceLock::new(),
                 liveness: OnceLock::new(),
+                replication: OnceLock::new(),
                 stopping: AtomicBool::new(false),
                 stopped: Signal::new(),
                 background: background::Count::default(),

@@ -7,6 +7,7 @@ use helenus_storage::BlockList;
 use helenus_storage::model::LogPosition;
 
 use crate::coordinator::PartitionGuard;
+use crate::coordinator::read::Arrived;
 use crate::error::Result;
 
 use super::bindings::Bindings;
@@ -39,6 +40,8 @@ pub enum Waited {
     /// The replicas of what was written: enough have it, or an error. The answer is held for the
     /// position, if there is one.
     Written(Result<Option<LogPosition>>),
+    /// Answers of replicas to a read.
+    Arrived(Arrived),
 }
 
 impl std::fmt::Debug for Step {

@@ -307,10 +307,7 @@ impl Execution {
     /// Fetches blocks for a read. Waits for the disk.
     pub fn fetch(&mut self, services: &Services, blocks: BlockList) -> Result<()> {
         match &mut self.state {
-            State::Select(select) => match select.cursor() {
-                Some(cursor) => Ok(services.engine.fetch(blocks, cursor)?),
-                None => Ok(()),
-            },
+            State::Select(select) => select.fetch(services, blocks),
             State::Modify(modify) => modify.fetch(services, blocks),
             State::Write(_)
             | State::Written(_)
@@ -325,10 +322,14 @@ impl Execution {
         match (waited, &mut self.state) {
             (Waited::Locked(guard), State::Modify(modify)) => modify.locked(guard),
             (Waited::Changed(done), State::Change { .. }) => self.state = State::Changed(done),
+            (Waited::Arrived(arrived), State::Select(select)) => select.waited(arrived),
             (Waited::Written(done), State::Modify(modify)) => modify.written(done),
             (Waited::Written(done), State::Write(_)) => self.state = State::Written(done),
             // Nobody waits for these there.
-            (Waited::Locked(_) | Waited::Changed(_) | Waited::Written(_), _) => {}
+            (
+                Waited::Locked(_) | Waited::Changed(_) | Waited::Written(_) | Waited::Arrived(_),
+                _,
+            ) => {}
         }
     }
 

@@ -9,12 +9,17 @@ use cql_lite::types::functions::time::timeuuid_at;
 use cql_lite::types::key::clustering::{KeyColumn, row as row_position, spelling};
 use cql_lite::types::key::path;
 use cql_lite::types::{CqlType, frames, partition_key};
+use cql_lite::wire::Consistency;
+use helenus_platform::runtime::BoxFuture;
 use helenus_storage::model::{
-    Cell, ColumnId, Liveness, PartitionBound, PartitionKey, PositionRange, RowBuilder, RowRef,
-    Slice,
+    Cell, ColumnId, Liveness, LogPosition, PartitionBound, PartitionKey, PositionRange, RowBuilder,
+    RowRef, Slice, Token,
 };
-use helenus_storage::{Budget, Cursor, Engine, Flow, Partitions, Read, ReadCommand, Sink};
+use helenus_storage::{
+    BlockList, Budget, Cursor, Engine, Flow, Partitions, Read, ReadCommand, Sink,
+};
 
+use crate::coordinator::read::{Arrived, ReadStep, ReplicatedRead};
 use crate::error::{Error, Result};
 use crate::schema::{Column, Schema, Table};
 
@@ -39,8 +44,18 @@ pub trait Views: Send + Sync {
 pub(crate) enum Source {
     /// From the engine.
     Stored(Cursor),
+    /// From several nodes.
+    Replicas(Box<ReplicatedRead>),
     /// From a view.
     View(ViewRead),
+}
+
+/// How a call of [`Source::read`] ended.
+pub(crate) enum SourceRead {
+    /// As a read of the engine ends.
+    Ended(Read),
+    /// For other nodes.
+    Wait(BoxFuture<'static, Arrived>),
 }
 
 impl Source {
@@ -51,10 +66,78 @@ impl Source {
         command: &ReadCommand,
         sink: &mut dyn Sink,
         budget: &mut Budget,
-    ) -> Result<Read> {
+        consistency: Consistency,
+    ) -> Result<SourceRead> {
+        let read = match self {
+            Source::Stored(cursor) => engine.read(command, cursor, sink, budget)?,
+            Source::View(view) => view.read(command, sink)?,
+            Source::Replicas(read) => {
+                let step = read.step(sink, budget);
+                match step.map_err(|error| error.into_error(consistency))? {
+                    ReadStep::Done => Read::Done,
+                    ReadStep::Stopped => Read::Stopped,
+                    ReadStep::Yield => Read::Yield,
+                    ReadStep::NeedsBlocks(blocks) => Read::NeedsBlocks(blocks),
+                    ReadStep::TombstoneLimit => Read::TombstoneLimit,
+                    ReadStep::Wait(arrived) => return Ok(SourceRead::Wait(arrived)),
+                }
+            }
+        };
+        Ok(SourceRead::Ended(read))
+    }
+
+    /// Fetches blocks. Waits for the disk.
+    pub(crate) fn fetch(&mut self, engine: &Engine, blocks: BlockList) -> Result<()> {
         match self {
-            Source::Stored(cursor) => Ok(engine.read(command, cursor, sink, budget)?),
-            Source::View(view) => view.read(command, sink),
+            Source::Stored(cursor) => Ok(engine.fetch(blocks, cursor)?),
+            Source::Replicas(read) => {
+                read.fetch(blocks);
+                Ok(())
+            }
+            Source::View(_) => Ok(()),
+        }
+    }
+
+    /// Takes what other nodes have answered.
+    pub(crate) fn waited(&mut self, arrived: Arrived) {
+        if let Source::Replicas(read) = self {
+            read.waited(arrived);
+        }
+    }
+
+    /// Tombstones stepped over so far.
+    pub(crate) fn tombstones(&self) -> u64 {
+        match self {
+            Source::Stored(cursor) => cursor.tombstones(),
+            Source::Replicas(read) => read.tombstones(),
+            Source::View(_) => 0,
+        }
+    }
+
+    /// Counts tombstones from nothing again.
+    pub(crate) fn forget_tombstones(&mut self) {
+        match self {
+            Source::Stored(cursor) => cursor.forget_tombstones(),
+            Source::Replicas(read) => read.forget_tombstones(),
+            Source::View(_) => {}
+        }
+    }
+
+    /// The newest log position that was looked at.
+    pub(crate) fn newest(&self) -> Option<LogPosition> {
+        match self {
+            Source::Stored(cursor) => Some(cursor.newest()),
+            Source::Replicas(read) => Some(read.newest()),
+            Source::View(_) => None,
+        }
+    }
+
+    /// The token of the partition that the read is in.
+    pub(crate) fn token(&self) -> Option<Token> {
+        match self {
+            Source::Stored(cursor) => cursor.partition().map(|key| key.token),
+            Source::Replicas(read) => read.partition().map(|key| key.token),
+            Source::View(_) => None,
         }
     }
 }

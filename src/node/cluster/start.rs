@@ -25,6 +25,8 @@ use crate::node::{Node, OpenError, World};
 const RETURN_ROUND: Duration = Duration::from_secs(2);
 /// How long it waits for the metadata of the others before it serves with its own.
 const CURRENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a node waits to hear of the other members before it serves.
+const OTHERS_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long another node has to show that it is where this one says it is.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often, and how far apart, it is looked whether old connections have ended.
@@ -249,13 +251,34 @@ async fn take_part(
     announced.map_err(|error| OpenError::Cluster(error.to_string()))?;
     node.begin(transport);
     node.spawn_counted("cluster watch", watch::run);
+    node.replicate(connected)?;
     if own_state(node).is_none_or(|state| state == MemberState::Joining) {
-        return bootstrap::become_normal(node).await;
-    }
-    if !node.other_members().is_empty() {
+        bootstrap::become_normal(node).await;
+    } else if !node.other_members().is_empty() {
         await_current(node).await;
     }
+    await_others(node).await;
     Ok(())
+}
+
+/// Waits a while for the others to be heard of, so that the first clients are not told that
+/// replicas are missing which are only not known yet.
+async fn await_others(node: &Node) {
+    let Some(gossip) = node.gossip() else { return };
+    let own = node.identity().host_id;
+    let wait = async {
+        loop {
+            let heard = gossip.moved().epoch();
+            let state = node.metadata().state();
+            let mut others = state.members.present().filter(|member| member.host_id != own);
+            if others.all(|member| node.liveness().is_up(&member.host_id)) {
+                return;
+            }
+            gossip.moved().wait_past(heard).await;
+        }
+    };
+    // Who has not been heard of by then is probably down.
+    within(&node.world().runtime, Some(OTHERS_TIMEOUT), wait).await;
 }
 
 /// Waits until connections that were opened before the node was a member have ended, which takes a

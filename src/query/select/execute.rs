@@ -6,11 +6,14 @@ use cql_lite::types::functions::aggregates::Aggregate;
 use cql_lite::wire::{Consistency, EncodedColumns, ResponseWriter};
 use helenus_platform::codec::Reader;
 use helenus_storage::model::{ColumnSet, LogPosition, PartitionKey, PositionRange, Slice, Token};
-use helenus_storage::{Budget, Cursor, Partitions, Read, ReadCommand, SourceFate};
+use helenus_storage::replica::Place;
+use helenus_storage::{BlockList, Budget, Cursor, Partitions, Read, ReadCommand, SourceFate};
 
 use crate::config::Guardrails as Limited;
+use crate::coordinator::ReadRequested;
+use crate::coordinator::read::Arrived;
 use crate::error::{Error, Result};
-use crate::query::execution::{Request, Step};
+use crate::query::execution::{Request, Step, Waited};
 use crate::query::guardrails::read::{large, many_tombstones, too_large, too_many_tombstones};
 use crate::query::guardrails::statement::{check_combinations, check_page_size, check_partitions};
 use crate::query::restriction::{
@@ -18,7 +21,7 @@ use crate::query::restriction::{
 };
 use crate::query::row::CurrentRow;
 use crate::query::services::Services;
-use crate::query::source::{Source, ViewRead};
+use crate::query::source::{Source, SourceRead, ViewRead};
 use crate::query::term::{Bound, Environment, Term};
 use crate::schema::{Schema, TableSource};
 use crate::telemetry::Trace;
@@ -104,12 +107,14 @@ impl SelectExecution {
             now_seconds: request.now_seconds,
             finished: false,
         };
+        let told = state.as_ref().map_or(0, |state| state.rows_told);
         if let Some(state) = state {
             execution.resume(state);
         }
-        if plan.table.source == TableSource::View {
-            let after = execution.progress.last.clone();
-            execution.open_view(services, schema, after)?;
+        let after = execution.progress.last.clone();
+        match plan.table.source {
+            TableSource::View => execution.open_view(services, schema, after)?,
+            TableSource::Stored => execution.open_replicas(services, schema, after, told)?,
         }
         execution.warn(writer);
         let changed = request.new_metadata_id();
@@ -145,6 +150,35 @@ impl SelectExecution {
         self.progress.last = Some((key, position));
     }
 
+    /// Reads from several nodes, if the level asks for it or the data is elsewhere.
+    fn open_replicas(
+        &mut self,
+        services: &Services,
+        schema: &Schema,
+        after: Option<(PartitionKey, Option<Slice>)>,
+        told: u32,
+    ) -> Result<()> {
+        let table = &self.plan.table;
+        let Some(keyspace) = schema.keyspace(&table.keyspace) else { return Ok(()) };
+        let limits = &self.progress.limits;
+        let reversed = self.command.reversed;
+        let behind = |(key, at): (PartitionKey, Option<Slice>)| {
+            Place::behind(key, at.as_ref(), reversed, told)
+        };
+        let asked = ReadRequested {
+            keyspace: keyspace.id,
+            consistency: self.consistency,
+            speculative_retry: &table.options.speculative_retry,
+            from: after.map(behind),
+            // One more shows whether there is another page.
+            rows: limits.page.min(limits.rows).saturating_add(1),
+        };
+        if let Some(read) = services.coordinator.read(&self.command, asked)? {
+            self.source = Source::Replicas(read);
+        }
+        Ok(())
+    }
+
     fn open_view(
         &mut self,
         services: &Services,
@@ -170,7 +204,7 @@ impl SelectExecution {
         trace: Option<&Trace>,
     ) -> Result<Step> {
         let read = if self.finished {
-            Read::Done
+            SourceRead::Ended(Read::Done)
         } else {
             let mut sink = RowSink {
                 plan: &self.plan,
@@ -180,7 +214,8 @@ impl SelectExecution {
                 now_seconds: self.now_seconds,
                 random: &*services.random,
             };
-            self.source.read(&services.engine, &self.command, &mut sink, budget)?
+            let engine = &services.engine;
+            self.source.read(engine, &self.command, &mut sink, budget, self.consistency)?
         };
         if let Some(error) = self.progress.failure.take() {
             return Err(error);
@@ -189,6 +224,12 @@ impl SelectExecution {
             return Err(self.too_large(services));
         }
         self.count_tombstones();
+        let read = match read {
+            SourceRead::Ended(read) => read,
+            SourceRead::Wait(arrived) => {
+                return Ok(Step::Wait(Box::pin(async { Waited::Arrived(arrived.await) })));
+            }
+        };
         match read {
             Read::Yield => Ok(Step::Yield),
             Read::NeedsBlocks(blocks) => Ok(Step::NeedsBlocks(blocks)),
@@ -246,46 +287,38 @@ impl SelectExecution {
     }
 
     fn trace_end(&self, trace: &Trace) {
-        let tombstones = match &self.source {
-            Source::Stored(cursor) => cursor.tombstones(),
-            Source::View(_) => 0,
-        };
+        let tombstones = self.source.tombstones();
         let rows = self.progress.emitted;
         trace.event(format!("Returning {rows} rows, having read {tombstones} tombstone cells"));
     }
 
-    /// The engine's cursor, for fetching blocks.
-    pub(crate) fn cursor(&mut self) -> Option<&mut Cursor> {
-        match &mut self.source {
-            Source::Stored(cursor) => Some(cursor),
-            Source::View(_) => None,
-        }
+    /// Fetches blocks. Waits for the disk.
+    pub(crate) fn fetch(&mut self, services: &Services, blocks: BlockList) -> Result<()> {
+        self.source.fetch(&services.engine, blocks)
+    }
+
+    /// Takes what other nodes have answered.
+    pub(crate) fn waited(&mut self, arrived: Arrived) {
+        self.source.waited(arrived);
     }
 
     fn newest(&self) -> Option<LogPosition> {
-        match &self.source {
-            Source::Stored(cursor) => Some(cursor.newest()),
-            Source::View(_) => None,
-        }
+        self.source.newest()
     }
 
     /// Keeps the most tombstones of a page; an aggregate's pages begin and end here.
     fn count_tombstones(&mut self) {
-        let Source::Stored(cursor) = &mut self.source else { return };
-        self.tombstones = self.tombstones.max(cursor.tombstones());
+        self.tombstones = self.tombstones.max(self.source.tombstones());
         let read = self.progress.rows_read;
         if self.plan.aggregates.is_some() && read - self.counted_from >= self.page {
             self.counted_from = read;
-            cursor.forget_tombstones();
+            self.source.forget_tombstones();
         }
     }
 
     /// The token of the partition that the read is in.
     fn token(&self) -> Option<Token> {
-        match &self.source {
-            Source::Stored(cursor) => cursor.partition().map(|key| key.token),
-            Source::View(_) => None,
-        }
+        self.source.token()
     }
 
     fn too_large(&self, services: &Services) -> Error {

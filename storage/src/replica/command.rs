@@ -1,7 +1,7 @@
 //! What a replica is asked, and how far an answer reaches.
 
 use crate::model::{PartitionKey, PositionRange, Slice};
-use crate::read::ReadCommand;
+use crate::read::{ReadCommand, after};
 
 /// One read of one replica.
 #[derive(Clone, Debug)]
@@ -38,6 +38,19 @@ pub struct Place {
     pub reach: Reach,
     /// Live rows of it that lie behind, for `rows_per_partition_max`.
     pub rows: u32,
+}
+
+impl Place {
+    /// Behind the row at `position`, of which with it `rows` have been told; without a position,
+    /// behind the whole partition.
+    pub fn behind(key: PartitionKey, position: Option<&Slice>, reversed: bool, rows: u32) -> Place {
+        let reach = match position {
+            None => Reach::Whole,
+            Some(position) if reversed => Reach::Upto(position.clone()),
+            Some(position) => Reach::Upto(after(position)),
+        };
+        Place { key, reach, rows }
+    }
 }
 
 /// How much of a partition has been read.
