@@ -16,7 +16,7 @@ use helenus_platform::runtime::{TokioRuntime, stop_requested};
 
 use crate::config::Config;
 use crate::node::admin::AdminSocket;
-use crate::node::{Node, World};
+use crate::node::{Doom, Node, World};
 
 /// Runs a node until SIGTERM or SIGINT, then stops it cleanly.
 ///
@@ -69,7 +69,8 @@ pub(super) fn run(config: &Config) -> Result<(), String> {
         };
         match &doom {
             None => tracing::info!("asked to stop"),
-            Some(why) => tracing::error!("the node must stop: {why}"),
+            Some(Doom::Left) => tracing::info!("the node has left the cluster, and ends"),
+            Some(Doom::Failed(why)) => tracing::error!("the node must stop: {why}"),
         }
         drop(admin);
         serving.stop().await;
@@ -80,7 +81,10 @@ pub(super) fn run(config: &Config) -> Result<(), String> {
         }
         node.close().await.map_err(|error| format!("stopping: {error}"))?;
         tracing::info!("stopped cleanly");
-        doom.map_or(Ok(()), Err)
+        match doom {
+            None | Some(Doom::Left) => Ok(()),
+            Some(Doom::Failed(why)) => Err(why),
+        }
     });
     runtime.join_workers();
     done

@@ -57,6 +57,7 @@ use replication::Replication;
 use snapshots::Snapshots;
 use statements::StatementCache;
 
+pub use cluster::Doom;
 pub use open::OpenError;
 pub use serve::Serving;
 pub(crate) use snapshots::inspect_snapshot;

@@ -130,7 +130,7 @@ impl Machine {
                 };
                 *locked(&place) = Life::Serving(node.clone(), serving);
                 let why = node.doomed().await;
-                *locked(&place) = Life::Failed(format!("it must stop: {why}"));
+                *locked(&place) = Life::Failed(format!("it must stop: {why:?}"));
             }),
         );
     }

@@ -57,6 +57,19 @@ pub(super) enum Operate {
                             that makes drivers try another node, until it is restarted.\n\n\
                             Examples:\n  helenus drain && systemctl restart helenus")]
     Drain(Node),
+    /// Hand this node's data to the others, and leave the cluster for good
+    #[command(
+        after_help = "The node serves until its ranges are on the others, and then ends. It can \
+                            only come back with an empty data directory.\n\n\
+                            Examples:\n  helenus decommission\n  helenus decommission --force"
+    )]
+    Decommission {
+        #[command(flatten)]
+        node: Node,
+        /// Also if a keyspace cannot keep all the replicas that it asks for
+        #[arg(long)]
+        force: bool,
+    },
     /// Show figures of tables
     #[command(after_help = "Examples:\n  helenus tablestats shop\n  \
                             helenus tablestats shop.orders --json")]
@@ -164,6 +177,9 @@ pub(super) fn run(operate: Operate) -> Result<(), String> {
             (node, Command::Compact(scope), show::nothing)
         }
         Operate::Drain(node) => (node, Command::Drain, show::nothing),
+        Operate::Decommission { node, force } => {
+            (node, Command::Decommission { force }, show::nothing)
+        }
         Operate::Tablestats { node, names } => {
             (node, Command::TableStats { names }, show::tablestats)
         }

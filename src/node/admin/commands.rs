@@ -102,6 +102,10 @@ impl Node {
                 self.drain().await?;
                 Ok(Value::Null)
             }
+            Command::Decommission { force } => {
+                self.decommission(force).await?;
+                Ok(Value::Null)
+            }
             Command::TableStats { names } => {
                 let tables = named(&schema, &names)?;
                 json(self.on_pool(move |node| node.table_figures(&tables)).await?)

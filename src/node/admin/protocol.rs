@@ -55,6 +55,11 @@ pub enum Command {
     Compact(Scope),
     /// Takes no more requests, and flushes everything.
     Drain,
+    /// Leaves the cluster for good, and waits for it.
+    Decommission {
+        /// Also if a keyspace cannot keep all its replicas.
+        force: bool,
+    },
     /// Answers a list of [`super::TableFigures`].
     TableStats {
         /// Keyspaces, and tables as `keyspace.table`; none: all.

@@ -16,6 +16,7 @@
 mod addresses;
 mod bootstrap;
 mod connected;
+mod decommission;
 mod forming;
 mod start;
 mod tell_clients;
@@ -25,3 +26,4 @@ mod watch;
 
 pub(crate) use addresses::Addresses;
 pub(super) use connected::Connected;
+pub use watch::Doom;

@@ -11,6 +11,7 @@ use helenus_platform::net::Network;
 use helenus_platform::runtime::BoxFuture;
 
 use super::addresses::Seeds;
+use super::watch::Doom;
 use super::{Addresses, Connected, bootstrap, forming, watch};
 use crate::cluster::gossiping::Announcement;
 use crate::cluster::members::{FEATURE_LEVEL, MemberState};
@@ -64,9 +65,8 @@ impl Node {
         }
     }
 
-    /// Ready when the node must end because of what others say, with the reason: it was removed,
-    /// or somebody else has its identity.
-    pub async fn doomed(&self) -> String {
+    /// Ready when the node must end: it has left, or others say so.
+    pub async fn doomed(&self) -> Doom {
         watch::doomed(self).await
     }
 

@@ -16,6 +16,17 @@ use crate::cluster::members::MemberState;
 use crate::cluster::wait::within;
 use crate::node::Node;
 
+/// Why a node must end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doom {
+    /// It has left its cluster.
+    Left,
+    /// Others say so, for this reason: it was removed, or somebody else has its identity.
+    Failed(String),
+}
+
+/// How long a node that has left still answers its operator.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How often the node says how much data it holds.
 const LOAD_EVERY: Duration = Duration::from_secs(30);
 
@@ -66,19 +77,20 @@ pub(super) async fn run(node: Node) {
     }
 }
 
-/// Ready with the reason when the node must end.
-pub(super) async fn doomed(node: &Node) -> String {
+/// Ready when the node must end.
+pub(super) async fn doomed(node: &Node) -> Doom {
     let (metadata, unmoved) = (node.metadata(), Signal::new());
     let gossip = node.gossip();
     let heard = gossip.map_or(&unmoved, |gossip| gossip.moved());
     loop {
         let epochs = (metadata.signal().epoch(), heard.epoch());
         if let Some(why) = gossip.and_then(|gossip| gossip.fatal()) {
-            return why.to_owned();
+            return Doom::Failed(why.to_owned());
         }
         if own_state(node) == Some(MemberState::Left) {
-            return "the node has left the cluster: it can join again with an empty data directory"
-                .to_owned();
+            // Whoever has asked for it is told first.
+            node.world().runtime.sleep(LAST_WORDS).await;
+            return Doom::Left;
         }
         any(&[(metadata.signal(), epochs.0), (heard, epochs.1)]).await;
     }
