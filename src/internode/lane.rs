@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Target;
-use super::error::RequestError;
+use super::error::{Refusal, RequestError};
 use super::frame::FRAME_BYTES_TARGET;
 use super::handler::Peer;
 use super::outbound::{self, End};
@@ -74,6 +74,8 @@ struct State {
     retry_at: Duration,
     /// What went wrong last.
     why: Arc<str>,
+    /// One of the two nodes did not want to talk, when that was tried last.
+    refusal: Option<Refusal>,
     /// Since when something was sent and nothing heard.
     unheard_since: Option<Duration>,
     is_probing: bool,
@@ -122,6 +124,7 @@ pub(super) struct LaneView {
     pub(super) queued_bytes: usize,
     pub(super) waiting: usize,
     pub(super) why: Option<Arc<str>>,
+    pub(super) refusal: Option<Refusal>,
 }
 
 impl Lane {
@@ -138,6 +141,7 @@ impl Lane {
             failures: 0,
             retry_at: Duration::ZERO,
             why: Arc::from("it has not been tried"),
+            refusal: None,
             unheard_since: None,
             is_probing: false,
             used_at: shared.now(),
@@ -238,6 +242,7 @@ impl Lane {
         self.count(&self.counts.opened, &self.shared.metrics.opened, 1);
         let mut state = self.lock();
         state.link = Link::Up { peer, since };
+        state.refusal = None;
         (state.unheard_since, state.is_probing) = (None, false);
     }
 
@@ -338,6 +343,10 @@ impl Lane {
             state.failures = state.failures.saturating_add(1);
             state.link = Link::Idle;
             state.why = end.why();
+            state.refusal = match end {
+                End::Refused(refusal) => Some(refusal.clone()),
+                _ => None,
+            };
             state.waker = None;
             state.is_blocked = false;
             (state.unheard_since, state.is_probing) = (None, false);
@@ -469,6 +478,7 @@ impl Lane {
             queued_bytes: state.queued_bytes,
             waiting: state.pending.len(),
             why: (peer.is_none() && state.failures > 0).then(|| state.why.clone()),
+            refusal: state.refusal.clone(),
             peer,
         }
     }

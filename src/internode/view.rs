@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use super::error::Refusal;
 use super::lane::Lane;
 use super::registry::Accepted;
 use super::verb::Channel;
@@ -45,6 +46,8 @@ pub struct ConnectionView {
     pub channel: Channel,
     /// How it is.
     pub state: ConnectionState,
+    /// Why there is none, if one of the two nodes did not want to talk.
+    pub refusal: Option<Refusal>,
     /// Messages that wait to be sent.
     pub queued: usize,
     /// What they take.
@@ -82,6 +85,7 @@ pub(super) fn of_lane(lane: &Lane) -> ConnectionView {
         host_id: view.peer.map(|peer| peer.host_id).or(lane.target.host_id),
         channel: lane.channel,
         state,
+        refusal: view.refusal,
         queued: view.queued,
         queued_bytes: view.queued_bytes,
         pending: view.waiting,
@@ -103,6 +107,7 @@ pub(super) fn of_accepted(accepted: &Accepted) -> ConnectionView {
         host_id: Some(accepted.peer.host_id),
         channel: accepted.peer.channel,
         state: if is_paused { ConnectionState::Paused } else { ConnectionState::Up },
+        refusal: None,
         queued: 0,
         queued_bytes: 0,
         pending: accepted.pending.load(Relaxed),

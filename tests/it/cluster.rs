@@ -63,16 +63,30 @@ async fn session(node: &Node) -> Session {
     builder.host_filter(std::sync::Arc::new(only)).build().await.unwrap()
 }
 
-/// How many nodes that driver knows of.
-async fn known(session: &Session) -> usize {
-    session.refresh_metadata().await.unwrap();
-    session.get_cluster_state().get_nodes_info().len()
+/// Waits until that driver knows of all nodes, which their node tells it at once.
+async fn await_known(session: &Session) {
+    let peers = session.query_unpaged("SELECT host_id FROM system.peers", ()).await.unwrap();
+    assert_eq!(peers.into_rows_result().unwrap().rows_num(), NODES - 1);
+    let end = Instant::now() + Duration::from_secs(10);
+    while session.get_cluster_state().get_nodes_info().len() != NODES {
+        assert!(Instant::now() < end, "the driver does not know of all nodes");
+        // What it has begun to read before counts for it, too.
+        session.refresh_metadata().await.unwrap();
+    }
 }
 
-/// How many lines of `helenus status` begin with that.
-fn count(cluster: &Cluster, node: usize, begin: &str) -> usize {
-    let status = done(cluster.dirs[node].path(), &["status"]);
-    status.lines().filter(|line| line.starts_with(begin)).count()
+/// Waits until `helenus status` of a node shows so many nodes up, and so many down.
+fn await_status(cluster: &Cluster, node: usize, up: usize, down: usize) {
+    let end = Instant::now() + Duration::from_secs(15);
+    loop {
+        let status = done(cluster.dirs[node].path(), &["status"]);
+        let count = |begin| status.lines().filter(|line| line.starts_with(begin)).count();
+        if (count("UN"), count("DN")) == (up, down) {
+            return;
+        }
+        assert!(Instant::now() < end, "not {up} up and {down} down:\n{status}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 async fn run(session: &Session, statement: &str) {
@@ -110,13 +124,13 @@ async fn three_nodes_found_one_cluster_in_any_order_and_share_the_schema() {
         run(&third, "SELECT * FROM app.t").await;
 
         await_voters(&third).await;
-        assert_eq!(known(&third).await, NODES);
+        await_known(&third).await;
         assert!(third.await_schema_agreement().await.is_ok());
-        assert_eq!(count(&cluster, 2, "UN"), NODES);
+        await_status(&cluster, 2, NODES, 0);
         // Who was away finds what has happened, and comes back as who it was.
         nodes.remove(1).kill();
         run(&third, "CREATE TABLE app.without (k int PRIMARY KEY)").await;
-        assert_eq!((count(&cluster, 2, "UN"), count(&cluster, 2, "DN")), (NODES - 1, 1));
+        await_status(&cluster, 2, NODES - 1, 1);
         let mut back = cluster.begin(1);
         back.wait_until_it_serves();
         let second = session(&back).await;
@@ -127,4 +141,12 @@ async fn three_nodes_found_one_cluster_in_any_order_and_share_the_schema() {
             assert_eq!(node.stop().code(), Some(0));
         }
     }
+}
+
+#[test]
+fn a_node_that_waits_for_others_stops_when_asked() {
+    let cluster = Cluster::new();
+    let node = cluster.begin(2);
+    node.wait_until_it_says("waiting: ");
+    assert_eq!(node.stop().code(), Some(0));
 }

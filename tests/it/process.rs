@@ -89,6 +89,15 @@ impl Node {
         node
     }
 
+    /// Waits until it has logged that.
+    pub(crate) fn wait_until_it_says(&self, what: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.said.lock().unwrap().contains(what) {
+            assert!(Instant::now() < deadline, "it does not say '{what}'");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     pub(crate) fn wait_until_it_serves(&mut self) {
         let mut line = String::new();
         BufReader::new(self.child.stdout.take().unwrap()).read_line(&mut line).unwrap();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use helenus_gossip::{Key, Value as GossipValue};
 use helenus_storage::JobKind;
 use helenus_storage::model::{LogPosition, TableId};
 use serde_json::{Value, json};
@@ -212,6 +213,10 @@ impl Node {
     pub(crate) async fn drain(&self) -> Result<()> {
         let engine = self.engine();
         engine.drain();
+        if let Some(gossip) = self.gossip() {
+            // Drivers of other nodes leave it alone.
+            gossip.say(Key::CLIENT_ADDRESS, GossipValue::from(&b""[..]));
+        }
         // A write may have been under way: only when nothing is left is it over.
         let all = LogPosition(u64::MAX);
         while !engine.is_flushed(None, all) {
