@@ -11,7 +11,7 @@ use crate::cluster::gossiping::{GossipService, Opening};
 use crate::cluster::members::FEATURE_LEVEL;
 use crate::cluster::over_internode::OverInternode;
 use crate::config::Config;
-use crate::internode::{self, Internode, InternodeMetrics, Limits, Own};
+use crate::internode::{self, Internode, InternodeMetrics, Limits, Own, Reason, Refusal};
 use crate::node::messages::NodeMessages;
 use crate::node::{OpenError, World};
 use crate::telemetry::Registry;
@@ -63,6 +63,16 @@ impl Connected {
         let gossip = gossip.map_err(|error| OpenError::Cluster(error.to_string()))?;
         messages.set_gossip(gossip.inbox());
         Ok(Connected { network, internode, gossip, messages, registry })
+    }
+
+    /// Why others do not talk with this node, if that is because another process has its host id.
+    pub(super) fn is_copied(&self) -> Option<String> {
+        let connections = self.internode.connections();
+        let mut refusals = connections.into_iter().filter_map(|connection| connection.refusal);
+        let is_copied = |refusal: &Refusal| {
+            matches!(refusal.reason, Some(Reason::HostIdTaken | Reason::ClonedHostId))
+        };
+        refusals.find(is_copied).map(|refusal| refusal.text)
     }
 
     /// How the metadata reach other members.

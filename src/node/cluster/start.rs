@@ -24,6 +24,8 @@ use crate::node::{Node, OpenError, World};
 
 /// How long a node that comes back waits for what others know of it.
 const RETURN_ROUND: Duration = Duration::from_secs(2);
+/// How many such rounds there are while others say that somebody else has this node's host id.
+const COPY_ROUNDS: usize = 8;
 /// How long it waits for the metadata of the others before it serves with its own.
 const CURRENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a node waits to hear of the other members before it serves.
@@ -154,9 +156,19 @@ async fn come_back(node: &Node, network: Arc<dyn Network>) -> Result<(), OpenErr
     asked.truncate(SEEDS_MAX);
     if !asked.is_empty() {
         let generation = node.identity().gossip_generation;
-        let report = connected.gossip.shadow_round(asked.clone(), generation, RETURN_ROUND).await;
-        if let Some(report) = report {
-            check(node, &connected, &report).await?;
+        for round in 1.. {
+            let round_of_all = asked.clone();
+            let asking = connected.gossip.shadow_round(round_of_all, generation, RETURN_ROUND);
+            if let Some(report) = asking.await {
+                check(node, &connected, &report).await?;
+            }
+            // A node that has moved, and was cut off before, is believed once its old connections
+            // are silent for long enough.
+            match connected.is_copied() {
+                Some(why) if round >= COPY_ROUNDS => return Err(OpenError::Cluster(why)),
+                Some(why) => tracing::info!("waiting: {why}"),
+                None => break,
+            }
         }
     }
     take_part(node, connected, asked).await

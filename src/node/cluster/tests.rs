@@ -198,6 +198,25 @@ fn nodes_of_different_clusters_do_not_mix() {
 }
 
 #[test]
+fn a_copy_of_a_live_node_is_refused_and_does_the_original_no_harm() {
+    let mut lab = Lab::new(11, 3);
+    lab.begin(0, &[0, 1]);
+    lab.begin(1, &[0, 1]);
+    lab.run_until("both start", |lab| lab.has_started(0) && lab.has_started(1));
+    lab.runtime.run_for(Duration::from_secs(2));
+    lab.machines[2].disk = lab.machines[1].disk.fork(5);
+    let why = lab.refused(2, &[0, 1]);
+    assert!(why.contains("a data directory was copied"), "{why}");
+    let original = lab.node(1).identity().host_id;
+    assert!(lab.node(0).liveness().is_up(&original));
+    assert!(lab.node(1).gossip().is_some_and(|gossip| gossip.fatal().is_none()));
+    // Where the original is, nobody minds.
+    lab.crash(1);
+    lab.begin(1, &[0, 1]);
+    lab.run_until("it comes back", |lab| lab.has_started(1));
+}
+
+#[test]
 fn who_is_interrupted_while_it_joins_joins_all_the_same_and_once() {
     let mut lab = Lab::new(9, 2);
     lab.begin(0, &[]);
