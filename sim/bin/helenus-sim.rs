@@ -4,9 +4,10 @@
 
 use std::process::ExitCode;
 
-use helenus_sim::cluster::{Fault, Options, Report, Work, run_plan, shrink};
+use helenus_sim::cluster::{Fault, Options, Plant, Report, Work, run_plan, shrink};
 
-const USAGE: &str = "usage: helenus-sim SEED [--nodes N] [--schema] [--shrink] [--quiet]";
+const USAGE: &str =
+    "usage: helenus-sim SEED [--nodes N] [--schema] [--plant hints|log] [--shrink] [--quiet]";
 
 fn main() -> ExitCode {
     match run() {
@@ -28,6 +29,13 @@ fn run() -> Option<bool> {
         match argument.as_str() {
             "--nodes" => options.nodes = arguments.next()?.parse().ok()?,
             "--schema" => options.work = Work::Schema,
+            "--plant" => {
+                options.plant = match arguments.next()?.as_str() {
+                    "hints" => Some(Plant::LostHints),
+                    "log" => Some(Plant::AnswerBeforeLog),
+                    _ => return None,
+                }
+            }
             "--shrink" => shrinks = true,
             "--quiet" => quiet = true,
             _ => return None,

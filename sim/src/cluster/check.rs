@@ -42,6 +42,24 @@ impl Cluster {
         }
     }
 
+    /// What something comes to that must succeed within [`HEAL_MAX`] when nothing is wrong.
+    fn insist<T: Send + 'static, F: Future<Output = Result<T, String>> + Send + 'static>(
+        &self,
+        what: &str,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, String> {
+        let end = self.now() + HEAL_MAX;
+        loop {
+            match self.block_on(what, attempt()) {
+                Ok(value) => return Ok(value),
+                Err(why) if self.now() > end => {
+                    return Err(format!("not healed after {HEAL_MAX:?}: {why}"));
+                }
+                Err(_) => self.run_for(PAUSE)?,
+            }
+        }
+    }
+
     pub(super) fn create_tables(&self) -> Result<(), String> {
         let factor = self.options.nodes.min(3);
         let keyspace = format!(
@@ -60,31 +78,23 @@ impl Cluster {
 
     /// Waits until every node writes and reads at QUORUM.
     pub(super) fn await_healed(&self) -> Result<(), String> {
-        let end = self.now() + HEAL_MAX;
         self.await_all_serving(HEAL_MAX)?;
         let probes = match self.options.work {
             Work::Everything => PROBES,
             Work::Schema => &PROBES[..1],
         };
         for node in 0..self.options.nodes {
-            loop {
+            self.insist(&format!("node {node} after all faults"), || {
                 let shared = self.shared();
-                let tried = self.block_on(&format!("node {node} after all faults"), async move {
+                async move {
                     let mut inspector = Inspector::connect(shared, node).await?;
                     for text in probes {
                         let level = Consistency::Quorum;
                         inspector.ask(text, level).await.map_err(|why| format!("{text}: {why}"))?;
                     }
                     Ok(())
-                });
-                match tried {
-                    Ok(()) => break,
-                    Err(why) if self.now() > end => {
-                        return Err(format!("not healed after {HEAL_MAX:?}: {why}"));
-                    }
-                    Err(_) => self.run_for(PAUSE)?,
                 }
-            }
+            })?;
         }
         self.log.say("--- every node serves");
         Ok(())
@@ -122,15 +132,19 @@ impl Cluster {
             let oracle = locked(oracle);
             oracle.begin_read(&oracle.keys(), Strength::All)
         };
-        let (found, counts) = self.block_on("reading everything at ALL", async move {
-            let mut inspector = Inspector::connect(shared, 0).await?;
-            let found = inspector.rows(Consistency::All).await?;
-            Ok((found, inspector.counts(Consistency::All).await?))
+        let (found, counts) = self.insist("reading everything at ALL", || {
+            let shared = shared.clone();
+            async move {
+                let mut inspector = Inspector::connect(shared, 0).await?;
+                let found = inspector.rows(Consistency::All).await?;
+                Ok((found, inspector.counts(Consistency::All).await?))
+            }
         })?;
         {
             let mut oracle = locked(oracle);
-            for (key, value) in &found {
-                oracle.observe(&before, *key, value, "in the end at ALL");
+            for key in oracle.keys() {
+                let value = found.get(&key).cloned().flatten();
+                oracle.observe(&before, key, &value, "in the end at ALL");
             }
             for counter in oracle.counters() {
                 let count = counts.get(&counter).copied().unwrap_or(0);
@@ -140,11 +154,13 @@ impl Cluster {
             oracle.judge_batches(&found);
         }
         for node in 0..self.options.nodes {
-            let shared = self.shared();
-            let own = self.block_on(&format!("reading node {node} at ONE"), async move {
-                let mut inspector = Inspector::connect(shared, node).await?;
-                let own = inspector.rows(Consistency::One).await?;
-                Ok((own, inspector.counts(Consistency::One).await?))
+            let own = self.insist(&format!("reading node {node} at ONE"), || {
+                let shared = self.shared();
+                async move {
+                    let mut inspector = Inspector::connect(shared, node).await?;
+                    let own = inspector.rows(Consistency::One).await?;
+                    Ok((own, inspector.counts(Consistency::One).await?))
+                }
             })?;
             if own != (found.clone(), counts.clone()) {
                 locked(oracle).violate(format!(
@@ -170,9 +186,11 @@ impl Cluster {
                     Inspector::connect(shared, node).await?.rows(Consistency::One).await
                 })?;
                 let oracle = locked(&self.oracle);
-                let old = own.iter().find(|(key, value)| !oracle.is_current(**key, value));
-                if let Some((key, value)) = old {
-                    let promised = oracle.promised(*key);
+                let value = |key: u64| own.get(&key).cloned().flatten();
+                let old =
+                    oracle.keys().into_iter().find(|key| !oracle.is_current(*key, &value(*key)));
+                if let Some(key) = old {
+                    let (value, promised) = (value(key), oracle.promised(key));
                     behind = Some(format!(
                         "node {node} has {value:?} for key {key}, of which {promised} was promised"
                     ));

@@ -15,8 +15,10 @@ use cql_lite::wire::{
 use helenus_platform::net::{Network, SimHost, Stream, write_all};
 use helenus_platform::runtime::{BoxFuture, Runtime};
 
-/// How long a client waits for a connection, or for an answer: longer than a node may take.
-const TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a client waits for an answer: longer than most writes may take, and not so long that
+/// a run is spent waiting for a node that stands still.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// How long it waits for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const READ_BYTES: usize = 64 << 10;
 
@@ -51,6 +53,8 @@ fn judge(error: ErrorBody) -> Failed {
         | ErrorKind::Overloaded
         // A node without the metadata's majority answers a change of the schema like that.
         | ErrorKind::Server => Failed::Unknown(format!("{:?}: {}", error.kind, error.message)),
+        // A gap that the node knows of, and tells clearly.
+        ErrorKind::Invalid if error.message.ends_with("not built yet") => Failed::Refused(error),
         _ => Failed::Wrong(error),
     }
 }

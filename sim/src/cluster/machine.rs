@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use helenus::config::{Config, DurabilityMode};
 use helenus::node::{Node, Serving, World};
-use helenus_platform::disk::{CutOptions, FaultyDisk};
+use helenus_platform::disk::{CutOptions, Disk, FaultyDisk};
 use helenus_platform::net::{Network, SimHost, SimNetwork};
 use helenus_platform::random::{Random, SeededRandom};
 use helenus_platform::runtime::{SimGroup, SimRuntime};
 
+use super::Options;
+use super::planted::{Plant, PlantedDisk};
 use crate::workload::locked;
 
 pub(crate) const CQL_PORT: u16 = 9042;
@@ -39,6 +41,7 @@ pub(crate) struct Machine {
     pub(crate) group: SimGroup,
     network: SimNetwork,
     seeds: String,
+    plant: Option<Plant>,
     random: SeededRandom,
     place: Place,
 }
@@ -49,17 +52,17 @@ pub(crate) fn ip(number: usize) -> IpAddr {
 }
 
 impl Machine {
-    /// An empty machine of a cluster of so many.
+    /// An empty machine.
     pub(crate) fn new(
         number: usize,
-        of: usize,
+        options: &Options,
         runtime: &SimRuntime,
         network: &SimNetwork,
         random: &dyn Random,
     ) -> Self {
         let disk = FaultyDisk::new(random.next_u64());
         disk.set_cold(0.2);
-        let seeds: Vec<String> = (0..of).map(|other| ip(other).to_string()).collect();
+        let seeds: Vec<String> = (0..options.nodes).map(|other| ip(other).to_string()).collect();
         Machine {
             number,
             ip: ip(number),
@@ -67,6 +70,7 @@ impl Machine {
             group: runtime.group(&format!("node {number}")),
             network: network.clone(),
             seeds: seeds.join(","),
+            plant: options.plant,
             random: SeededRandom::new(random.next_u64()),
             place: Place::default(),
         }
@@ -106,8 +110,13 @@ impl Machine {
         }
         *locked(&self.place) = Life::Starting;
         self.disk.heal();
+        let disk = self.disk.for_process();
+        let disk: Arc<dyn Disk> = match self.plant {
+            Some(plant) => Arc::new(PlantedDisk { disk, plant }),
+            None => Arc::new(disk),
+        };
         let world = World {
-            disk: Arc::new(self.disk.for_process()),
+            disk,
             clock: self.group.clock(),
             random: Arc::new(SeededRandom::new(self.random.next_u64())),
             runtime: self.group.runtime(),

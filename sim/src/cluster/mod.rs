@@ -16,6 +16,7 @@ mod faults;
 mod log;
 mod machine;
 mod oracle;
+mod planted;
 mod workload;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -31,6 +32,7 @@ use helenus_platform::random::{Random, SeededRandom};
 use helenus_platform::runtime::{Runtime, SimRuntime};
 
 pub use faults::{Fault, Kinds, What};
+pub use planted::Plant;
 
 use crate::workload::locked;
 use log::Log;
@@ -66,6 +68,8 @@ pub struct Options {
     pub kinds: Kinds,
     /// What clients do.
     pub work: Work,
+    /// A fault that is planted in every node.
+    pub plant: Option<Plant>,
 }
 
 /// What clients do.
@@ -92,6 +96,7 @@ impl Options {
             duration: Duration::from_secs(12),
             kinds,
             work: Work::Everything,
+            plant: None,
         }
     }
 
@@ -203,7 +208,7 @@ impl Cluster {
         let runtime = SimRuntime::new(random.next_u64(), clock.clone());
         let shared: Arc<dyn Runtime> = Arc::new(runtime.clone());
         let network = SimNetwork::new(random.next_u64(), shared, clock.clone());
-        let machine = |number| Machine::new(number, options.nodes, &runtime, &network, &random);
+        let machine = |number| Machine::new(number, options, &runtime, &network, &random);
         Cluster {
             machines: (0..options.nodes).map(machine).collect(),
             log: Log::new(runtime.clone(), clock.clone()),

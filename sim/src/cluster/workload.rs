@@ -23,6 +23,11 @@ const PARTITIONS: u64 = 8;
 const ROWS_PER_PARTITION: u64 = 4;
 pub(crate) const KEYS: u64 = PARTITIONS * ROWS_PER_PARTITION;
 const COUNTERS: u64 = 3;
+/// Where keys begin that are written once and read only in the end: no read repairs them, so that
+/// every replica has them from the write or from a hint.
+const FIRST_QUIET: u64 = 1_000_000;
+/// So many of each client's.
+const QUIET_PER_CLIENT: u64 = 10_000;
 /// Small, so that scans have several pages.
 const PAGE_ROWS: i32 = 5;
 /// The number in a hundred that stands for a change of the schema.
@@ -33,6 +38,7 @@ const CLIENT_SKEW: u64 = 200_000;
 /// The tables of a simulation.
 pub(crate) const TABLES: &[&str] = &[
     "CREATE TABLE sim.rows (p bigint, c bigint, v text, PRIMARY KEY (p, c))",
+    "CREATE TABLE sim.quiet (k bigint PRIMARY KEY, v text)",
     "CREATE TABLE sim.counts (k bigint PRIMARY KEY, n counter)",
 ];
 
@@ -64,6 +70,10 @@ fn strength(consistency: Consistency) -> Strength {
 }
 
 fn insert_text(key: u64, value: &Value) -> String {
+    if key >= FIRST_QUIET {
+        let value = value.as_deref().unwrap_or_default();
+        return format!("INSERT INTO sim.quiet (k, v) VALUES ({key}, '{value}')");
+    }
     let (p, c) = (key / ROWS_PER_PARTITION, key % ROWS_PER_PARTITION);
     match value {
         Some(value) => format!("INSERT INTO sim.rows (p, c, v) VALUES ({p}, {c}, '{value}')"),
@@ -116,7 +126,8 @@ impl ClientTask {
             let pause = Duration::from_micros(self.random.below(pause_max));
             self.shared.runtime.sleep(pause).await;
             match what {
-                0..40 => self.write_one().await,
+                0..30 => self.write_one().await,
+                30..40 => self.write_quiet().await,
                 40..48 => self.write_batch().await,
                 48..54 => self.increment().await,
                 SCHEMA_WORK => self.change_schema().await,
@@ -224,6 +235,13 @@ impl ClientTask {
         let value = self.random.chance(0.8).then(|| self.new_value());
         let write = self.new_write(vec![(key, value.clone())]);
         self.write(&insert_text(key, &value), write, false).await;
+    }
+
+    async fn write_quiet(&mut self) {
+        let value = self.new_value();
+        let key = FIRST_QUIET + self.number * QUIET_PER_CLIENT + self.written;
+        let write = self.new_write(vec![(key, Some(value.clone()))]);
+        self.write(&insert_text(key, &Some(value)), write, false).await;
     }
 
     async fn write_batch(&mut self) {
@@ -377,7 +395,7 @@ impl Inspector {
         self.client.query(text, How::at(level)).await.map_err(|failed| failed.to_string())
     }
 
-    /// Every key, read one partition after the other.
+    /// Every key that there is: one partition after the other, and those that are never read.
     pub(crate) async fn rows(
         &mut self,
         level: Consistency,
@@ -386,6 +404,12 @@ impl Inspector {
         for p in 0..PARTITIONS {
             let text = format!("SELECT p, c, v FROM sim.rows WHERE p = {p}");
             read_rows(&self.ask(&text, level).await?, &mut found);
+        }
+        let quiet = self.ask("SELECT k, v FROM sim.quiet", level).await?;
+        for row in quiet.iter() {
+            let at = |index: usize| row.get(index).copied().flatten();
+            let Some(key) = bigint(at(0)) else { continue };
+            found.insert(key, at(1).map(|text| String::from_utf8_lossy(text).into_owned()));
         }
         Ok(found)
     }

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use helenus_sim::cluster::{Options, Work, run};
+use helenus_sim::cluster::{Options, Plant, Work, run};
 
 /// How long faults are made where it does not matter which.
 const SHORT: Duration = Duration::from_secs(4);
@@ -54,7 +54,6 @@ fn the_same_seed_is_the_same_run() {
 }
 
 #[test]
-#[ignore = "requests of several nodes are not served by all replicas yet"]
 fn promises_are_kept_whatever_goes_wrong() {
     try_seeds(4, |options| options);
 }
@@ -67,4 +66,23 @@ fn one_node_keeps_its_promises_to_clients_on_a_network() {
 #[test]
 fn changes_of_the_schema_are_one_history_on_all_nodes() {
     try_seeds(1, |options| Options { work: Work::Schema, ..options });
+}
+
+fn noticed(plant: Plant, within: u64) -> Option<u64> {
+    let notices = |seed: &u64| {
+        let options = Options { plant: Some(plant), ..Options::new(*seed) };
+        !run(&options).violations.is_empty()
+    };
+    (0..within).find(notices)
+}
+
+#[test]
+fn lost_hints_are_noticed() {
+    assert!(noticed(Plant::LostHints, 30).is_some(), "hints were lost and nobody noticed");
+}
+
+#[test]
+fn an_answer_before_the_log_is_noticed() {
+    let seed = noticed(Plant::AnswerBeforeLog, 30);
+    assert!(seed.is_some(), "answers were given too early and nobody noticed");
 }
