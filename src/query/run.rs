@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cql_lite::types::text::print_uuid;
-use cql_lite::wire::{BatchKind, Consistency, QueryOptions, ResponseWriter, SchemaChange, Values};
+use cql_lite::wire::{BatchKind, Consistency, QueryOptions, ResponseWriter, Values};
 use helenus_platform::runtime::BoxFuture;
 use helenus_storage::model::LogPosition;
 use helenus_storage::{BlockList, Budget};
@@ -32,8 +32,6 @@ pub struct Execution {
     state: State,
     /// Present if the client wants to know its steps.
     trace: Option<Arc<Trace>>,
-    /// What clients are told of, once the statement is done.
-    event: Option<SchemaChange>,
 }
 
 enum State {
@@ -98,7 +96,7 @@ fn moment(services: &Services, options: &QueryOptions<'_>) -> (i64, i64) {
 
 impl Execution {
     fn new(state: State) -> Execution {
-        Execution { state, trace: None, event: None }
+        Execution { state, trace: None }
     }
 
     /// Begins a statement; everything that is borrowed has been used when this returns.
@@ -344,13 +342,7 @@ impl Execution {
             None => writer.void(),
         }
         plan.warnings.iter().for_each(|warning| writer.warn(warning.clone()));
-        self.event = plan.event;
         Ok(Step::Done { hold: None })
-    }
-
-    /// The change of the schema that clients must be told of; once, when the statement is done.
-    pub fn take_event(&mut self) -> Option<SchemaChange> {
-        self.event.take()
     }
 }
 

@@ -16,6 +16,7 @@ mod read;
 mod run;
 mod simple;
 mod update;
+mod view;
 mod write;
 
 pub(crate) use batch::check as check_batch;

@@ -8,7 +8,7 @@ use cql_lite::wire::{
     BatchKind, ColumnSpec, Consistency, EncodedColumns, ProtocolVersion, ResponseWriter, WriteType,
 };
 use helenus_platform::random::Random;
-use helenus_storage::model::{KeyspaceId, LogPosition, MutationRef, PartitionKey, RowRef, Slice};
+use helenus_storage::model::{KeyspaceId, LogPosition, MutationRef};
 use helenus_storage::{BlockList, Budget};
 
 use crate::coordinator::{PartitionGuard, ReplicatedWrite, WriteOptions, Written};
@@ -18,7 +18,6 @@ use crate::query::execution::{Step, Waited};
 use crate::query::guardrails::read::too_many_tombstones;
 use crate::query::guardrails::value::ValueGuard;
 use crate::query::restriction::{ColumnRef, find_column};
-use crate::query::row::{CurrentRow, RowShape};
 use crate::query::run::replicated;
 use crate::query::services::Services;
 use crate::query::term::Environment;
@@ -30,6 +29,7 @@ use super::condition::Conditions;
 use super::limits::check_bytes;
 use super::plan::ModifyPlan;
 use super::read::{ReadOn, Reads};
+use super::view::View;
 use super::write::{MutationSet, WriteContext};
 
 /// A statement of a request, with its values.
@@ -582,51 +582,4 @@ fn column_at(table: &Table, column: ColumnRef) -> Option<&str> {
         _ => &table.regulars,
     };
     list.get(column.index).map(|column| column.name.as_str())
-}
-
-/// One row as it was found, or the static row alone.
-struct View<'r> {
-    shape: RowShape,
-    current: CurrentRow,
-    row: &'r [u8],
-    exists: bool,
-}
-
-impl<'r> View<'r> {
-    fn new(
-        table: &Table,
-        reads: &'r Reads,
-        key: &PartitionKey,
-        position: Option<&[u8]>,
-    ) -> Result<View<'r>> {
-        let mut columns = Vec::new();
-        for list in [&table.statics, &table.regulars] {
-            for (index, column) in list.iter().enumerate() {
-                columns.push(ColumnRef { kind: column.kind, index });
-            }
-        }
-        let shape = RowShape::new(table, &columns, &[]);
-        let mut current = CurrentRow::default();
-        let found = reads.found(table.id, key);
-        let static_row = found.and_then(|found| found.static_row.as_deref());
-        let parsed = static_row.map(RowRef::parse).transpose()?;
-        let key = PartitionKey { token: key.token, key: Slice::copy(&key.key) };
-        current.enter(&shape, &key, parsed)?;
-        let row = match position {
-            Some(position) => found.and_then(|found| found.rows.get(position)),
-            None => None,
-        };
-        if let (Some(row), Some(position)) = (row, position) {
-            current.step(&shape, position, RowRef::parse(row)?)?;
-        }
-        let exists = match position {
-            Some(_) => row.is_some(),
-            None => static_row.is_some(),
-        };
-        Ok(View { shape, current, row: row.map_or(&[], Vec::as_slice), exists })
-    }
-
-    fn value(&self, column: ColumnRef) -> Option<&[u8]> {
-        self.current.value(&self.shape, self.row, column)
-    }
 }
