@@ -4,7 +4,7 @@
 //! A failure is replayed from its seed. The same seed twice gives the same trace hash; that is the
 //! first thing tested, because everything else rests on it.
 //!
-//! [`run`] is one node, asked in process; [`cluster`] is several, with a network between them. What
+//! [`run()`] is one node, asked in process; [`cluster`] is several, with a network between them. What
 //! neither checks: performance, and anything that the disk's model leaves out (see
 //! `helenus_platform::disk::FaultyDisk`).
 

@@ -123,6 +123,7 @@ impl Machine {
         };
         let host = self.network.host(self.ip);
         let (config, address, place) = (self.config(), self.address(), self.place.clone());
+        let power = self.disk.clone();
         self.group.runtime().spawn_worker(
             "node",
             Box::pin(async move {
@@ -132,6 +133,8 @@ impl Machine {
                 };
                 let (node, serving) = match started {
                     Ok(started) => started,
+                    // It dies of that in a moment.
+                    Err(_) if power.is_off() => return,
                     Err(error) => {
                         *locked(&place) = Life::Failed(error);
                         return;

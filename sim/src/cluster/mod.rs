@@ -2,7 +2,7 @@
 //! that speak the native protocol, and faults drawn from the seed. Then all faults are off: the
 //! cluster must heal, and every promise is looked at.
 //!
-//! What is checked: what [`oracle`] says of every answer; that afterwards every node serves
+//! What is checked: what `oracle` says of every answer; that afterwards every node serves
 //! within [`HEAL_MAX`]; that one read at ALL of everything leaves all replicas alike; that hints
 //! alone bring them up to date where no process lost its memory; that no two nodes ever had
 //! different metadata of one version, and all have the same in the end.

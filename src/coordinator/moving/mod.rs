@@ -1,7 +1,7 @@
 //! Data on the move: how a node gets what it is to have, and says so.
 //!
 //! Whenever the ring or a keyspace's replication changes, some nodes become *pending* for some
-//! ranges ([`Placement`](super::Placement)). From then on they are sent every write. What was
+//! ranges ([`Placement`]). From then on they are sent every write. What was
 //! written before they copy from those who have it (`copy.rs`). Then they say so in the metadata
 //! log ([`Change::Received`]), and when everybody has, the move is over:
 //!
