@@ -134,6 +134,8 @@ struct Inner {
     /// One change of this node's own at a time: others would only conflict.
     turnstile: Turnstile,
     stopping: AtomicBool,
+    /// Another member says that this node has left: what it can no longer be sent.
+    told_left: AtomicBool,
     /// Workers and tasks that have not ended yet.
     alive: AtomicUsize,
     // Guarded by themselves.
@@ -256,6 +258,7 @@ impl Metadata {
                 moved: Signal::new(),
                 turnstile: Turnstile::default(),
                 stopping: AtomicBool::new(false),
+                told_left: AtomicBool::new(false),
                 alive: AtomicUsize::new(0),
                 moved_to: Mutex::default(),
                 opened: Mutex::new(Some((log, recovered))),
@@ -350,6 +353,12 @@ impl Metadata {
         self.inner.host_id
     }
 
+    /// Whether this node has left the cluster, as far as it knows.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.inner.has_left()
+    }
+
     /// What this node is to the group.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -420,6 +429,19 @@ impl Inner {
         self.moved.notify_all();
     }
 
+    fn has_left(&self) -> bool {
+        let told = self.told_left.load(Ordering::SeqCst);
+        told || self.state.load().members.has_left(&self.host_id)
+    }
+
+    /// Looks whether a reply says that this node has left: nobody sends it the entry that says so,
+    /// once that is in force.
+    fn heed(&self, reply: &Reply) {
+        if *reply == Reply::Left && !self.told_left.swap(true, Ordering::SeqCst) {
+            self.moved.notify_all();
+        }
+    }
+
     fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::SeqCst)
     }
@@ -464,7 +486,7 @@ impl Inner {
         let from = request.from;
         self.note_address(from, request.from_address);
         if self.state.load().members.has_left(&from) {
-            return refuse("the sender has left the cluster; it can join with an empty directory");
+            return Reply::Left;
         }
         match request.body {
             RequestBody::Join(member) => match self.take_in(request.cluster_id, member).await {

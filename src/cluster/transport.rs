@@ -16,6 +16,7 @@
 //!   4 elsewhere  u8 1 and 16 bytes leader, or 0
 //!   5 applied    u64 LE version
 //!   6 joined     16 bytes cluster id | u64 LE version | the member with its tokens
+//!   7 left       the sender of the request has left the cluster, and is no member any more
 //! ```
 //!
 //! All of it comes from another machine and is distrusted.
@@ -119,6 +120,7 @@ pub(super) enum Reply {
     Elsewhere(Option<NodeId>),
     Applied(u64),
     Joined { cluster_id: [u8; 16], version: u64, member: Member },
+    Left,
 }
 
 /// Whether these bytes are the request of a node that wants to be taken in: the only one that who
@@ -226,6 +228,7 @@ impl Reply {
                 out.put_u64_le(*version);
                 member.encode(&mut out);
             }
+            Reply::Left => out.put_u8(7),
         }
         out.into()
     }
@@ -251,6 +254,7 @@ impl Reply {
                 version: reader.u64_le()?,
                 member: Member::decode(&mut reader)?,
             },
+            7 => Reply::Left,
             _ => return Err(unknown),
         };
         if reader.is_empty() { Ok(reply) } else { Err(reader.error("end of the reply")) }

@@ -210,11 +210,13 @@ impl Group {
         let request = self.inner.request(&self.running, peer, RequestBody::Raft(message));
         let call = self.running.transport.call(to, request);
         let (runtime, sender) = (self.running.runtime.clone(), self.sender.clone());
+        let inner = self.inner.clone();
         let alive = super::Alive(self.inner.clone());
         self.inner.alive.fetch_add(1, Ordering::SeqCst);
         let sending = async move {
             let reply = within(&runtime, Some(CALL_TIMEOUT), call).await;
             let reply = reply.and_then(Result::ok).and_then(|reply| Reply::decode(&reply).ok());
+            reply.iter().for_each(|reply| inner.heed(reply));
             let input = match reply {
                 Some(Reply::Raft(message)) => Input::Message { from: peer, message, reply: None },
                 _ => Input::Failed(peer),

@@ -59,6 +59,9 @@ pub async fn join(
     match Reply::decode(&reply).map_err(|error| failed(&error))? {
         Reply::Joined { cluster_id, version, member } => Ok(Joined { cluster_id, version, member }),
         Reply::Refused(sentence) => Err(failed(&sentence)),
+        Reply::Left => Err(failed(
+            &"a node of this host id has left the cluster: it can join again with an empty directory",
+        )),
         _ => Err(failed(&"its answer makes no sense")),
     }
 }

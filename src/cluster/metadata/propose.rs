@@ -113,6 +113,9 @@ impl Inner {
             if let Some(version) = before.version_of(&id) {
                 return Ok(Some(version));
             }
+            if self.has_left() {
+                return Err(Error::server("this node has left the cluster"));
+            }
             let left = deadline.saturating_sub(self.clock.monotonic());
             if left.is_zero() || self.is_stopping() {
                 return Err(self.undecided(proposed));
@@ -192,7 +195,9 @@ impl Inner {
         let address = self.address_of(&to)?;
         let call = running.transport.call(address, self.request(running, to, body));
         let reply = within(&running.runtime, Some(timeout), call).await?.ok()?;
-        Reply::decode(&reply).ok()
+        let reply = Reply::decode(&reply).ok()?;
+        self.heed(&reply);
+        Some(reply)
     }
 
     /// Waits until every member that is up has applied `version`; answers who has not in time.

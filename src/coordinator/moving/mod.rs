@@ -134,7 +134,8 @@ impl Mover {
                 Ok(Step::Again) => continue,
                 Ok(Step::Nothing) => LOOK_AGAIN,
                 Err(error) => {
-                    if complaint != error.message && !self.is_stopping() {
+                    let is_over = self.is_stopping() || metadata.has_left();
+                    if complaint != error.message && !is_over {
                         tracing::warn!(%error, "data that this node is to have has to wait");
                         complaint.clone_from(&error.message);
                     }
@@ -156,7 +157,7 @@ impl Mover {
 
     async fn step(&self, state: &Arc<ClusterState>) -> Result<Step> {
         let Some(own) = state.members.get(&self.own) else { return Ok(Step::Nothing) };
-        if own.state == MemberState::Left {
+        if self.coordinator.metadata.has_left() {
             return Ok(Step::Nothing);
         }
         let pending = self.pending(state)?;

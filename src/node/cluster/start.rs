@@ -309,6 +309,9 @@ async fn await_new_connections(node: &Node, connected: &Connected) {
 
 /// Where this node is in its life, as far as its metadata know.
 pub(super) fn own_state(node: &Node) -> Option<MemberState> {
+    if node.metadata().has_left() {
+        return Some(MemberState::Left);
+    }
     let state = node.metadata().state();
     state.members.get(&node.identity().host_id).map(|member| member.state)
 }
