@@ -335,6 +335,12 @@ impl Metadata {
         self.inner.state.load_full()
     }
 
+    /// The version that changed last where partitions are: cheaper than the whole state.
+    #[must_use]
+    pub fn ring_version(&self) -> u64 {
+        self.inner.state.load().ring_version
+    }
+
     /// Its schema.
     #[must_use]
     pub fn schema(&self) -> Arc<Schema> {

@@ -121,9 +121,10 @@ pub fn remove(engine: &Engine, id: &[u8], now_micros: i64) -> Result<()> {
     Ok(())
 }
 
-/// Collects batches.
-#[derive(Default)]
+/// Collects batches that were made before a moment, so that those under way do not stand before
+/// those that were left behind.
 struct Found {
+    before_micros: i64,
     batches: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -134,7 +135,11 @@ impl Sink for Found {
             Ok(Entry::Cell(cell)) if cell.column == COLUMN => Some(cell.value.to_vec()),
             _ => None,
         });
-        if let Some(value) = cells.last() {
+        let is_old = |value: &Vec<u8>| {
+            // What cannot be read is told of when it is to be replayed.
+            decode(value).map_or(true, |(made_micros, _)| made_micros < self.before_micros)
+        };
+        if let Some(value) = cells.last().filter(is_old) {
             self.batches.push((key.key.to_vec(), value));
         }
         if self.batches.len() >= REPLAYED_MAX { Flow::Stop } else { Flow::Continue }
@@ -234,41 +239,49 @@ pub async fn replay_some(coordinator: &Arc<Coordinator>) -> Result<usize> {
     let now = coordinator.clock.wall_micros();
     let all = Partitions::Range { start: PartitionBound::Min, end: PartitionBound::Max };
     let command = ReadCommand::new(TABLE, all, now.div_euclid(1_000_000));
-    let mut found = Found::default();
-    let read =
-        coordinator.engine.read_blocking(&command, &mut Cursor::new(&command), &mut found)?;
-    debug_assert!(matches!(read, Read::Done | Read::Stopped));
     let age = coordinator.timeouts.write * AGE_IN_TIMEOUTS;
     let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+    let mut found = Found { before_micros: now.saturating_sub(age), batches: Vec::new() };
+    match coordinator.engine.read_blocking(&command, &mut Cursor::new(&command), &mut found)? {
+        Read::Done | Read::Stopped => {}
+        ended => return Err(Error::server(format!("reading the batch log ended as {ended:?}"))),
+    }
     let mut replayed = 0;
+    let mut failure = None;
     for (id, value) in found.batches {
-        let (made_micros, records) = match decode(&value) {
-            Ok(batch) => batch,
+        let records = match decode(&value) {
+            Ok((_, records)) => records,
             Err(error) => {
                 tracing::error!(%error, "a batch cannot be replayed and is given up");
                 remove(&coordinator.engine, &id, now)?;
                 continue;
             }
         };
-        if now.saturating_sub(made_micros) < age {
-            continue;
-        }
         // Those of tables that were dropped meanwhile are nobody's any more.
         let state = coordinator.metadata.state();
         let records: Vec<&[u8]> = records.into_iter().filter(|r| has_tables(&state, r)).collect();
-        if !records.is_empty() {
-            let consistency = Consistency::Any;
-            let kind = WriteType::UnloggedBatch;
-            let options = WriteOptions { consistency, kind, deferred: false };
-            match coordinator.write(&records, options)? {
-                Written::Here(_) => {}
-                Written::Asked(write) => drop(write.outcome().await?),
-            }
+        // One that cannot be given to anybody now must not stand in the way of the others.
+        if let Err(error) = send_again(coordinator, &records).await {
+            failure = Some(error);
+            continue;
         }
         remove(&coordinator.engine, &id, now)?;
         replayed += 1;
     }
-    Ok(replayed)
+    failure.map_or(Ok(replayed), Err)
+}
+
+/// Brings mutations to a replica each, or to its hints.
+async fn send_again(coordinator: &Arc<Coordinator>, records: &[&[u8]]) -> Result<()> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    let (consistency, kind) = (Consistency::Any, WriteType::UnloggedBatch);
+    let options = WriteOptions { consistency, kind, deferred: false };
+    match coordinator.write(records, options)? {
+        Written::Here(_) => Ok(()),
+        Written::Asked(write) => write.outcome().await.map(drop),
+    }
 }
 
 fn has_tables(state: &ClusterState, record: &[u8]) -> bool {
@@ -285,10 +298,10 @@ mod tests {
     use helenus_platform::random::SeededRandom;
     use helenus_storage::Options;
 
-    fn batches(engine: &Engine) -> Vec<(Vec<u8>, Vec<u8>)> {
+    fn batches(engine: &Engine, before: i64) -> Vec<(Vec<u8>, Vec<u8>)> {
         let all = Partitions::Range { start: PartitionBound::Min, end: PartitionBound::Max };
         let command = ReadCommand::new(TABLE, all, 5);
-        let mut found = Found::default();
+        let mut found = Found { before_micros: before, batches: Vec::new() };
         let _ = engine.read_blocking(&command, &mut Cursor::new(&command), &mut found).unwrap();
         found.batches
     }
@@ -309,7 +322,8 @@ mod tests {
         let value = encode(5_000_000, &[&record, &record]);
         let payload = [&[9; ID_BYTES][..], &value].concat();
         assert!(matches!(store(&engine, &payload).unwrap(), Write::Done { .. }));
-        let kept = batches(&engine);
+        assert!(batches(&engine, 5_000_000).is_empty(), "it is still under way");
+        let kept = batches(&engine, 5_000_001);
         assert_eq!(kept, [(vec![9; ID_BYTES], value)]);
         let (made, records) = decode(&kept[0].1).unwrap();
         assert_eq!((made, records), (5_000_000, vec![&record[..], &record[..]]));
@@ -317,7 +331,7 @@ mod tests {
             assert!(store(&engine, &payload[..end]).is_err(), "cut at {end}");
         }
         remove(&engine, &[9; ID_BYTES], 6_000_000).unwrap();
-        assert!(batches(&engine).is_empty());
+        assert!(batches(&engine, i64::MAX).is_empty());
         assert!(remove(&engine, b"no id", 6_000_000).is_err());
     }
 }

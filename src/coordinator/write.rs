@@ -349,7 +349,7 @@ impl Coordinator {
     /// Whether what was placed by `state` may stand: nobody has become a replica since, who may
     /// have looked at this node's data before the write was there.
     fn is_current(&self, state: &ClusterState) -> bool {
-        self.metadata.state().ring_version <= state.version
+        self.metadata.ring_version() <= state.version
     }
 
     /// Whether all of these are on this node alone, and that is enough for the level.
